@@ -338,6 +338,14 @@ def test_actors_need_neither_the_folder_of_the_run_nor_its_input(
                 for name in "ab"
             ]
             assert [actor.open()[1] for actor in actors] == ["", ""]
+            before = parts.progress
+            assert parts.progress == before
+            with actors[0]._parts.attempt(0) as folder:
+                (folder / "journal.jsonl").write_text("half of it")
+                ends = time.monotonic() + 10
+                while parts.progress == before and time.monotonic() < ends:
+                    time.sleep(0.01)
+            assert parts.progress != before
             for number in parts.left():
                 assert actors[number % 2].do(parts.part(number), "node")[1] == ""
             assert actors[0].do(parts.part(3), "node")[1] == "", "done before: nothing comes of it"
@@ -355,7 +363,8 @@ def test_actors_need_neither_the_folder_of_the_run_nor_its_input(
 
     Store(f"{s3}/in").put(work / "records.jsonl", "records.jsonl")
     monkeypatch.setattr(execution, "Here", Apart)
-    given = workload(f"{s3}/in/records.jsonl", records=3, store=f"{s3}/runs")
+    monkeypatch.setattr(acting, "WORDS", 60)
+    given = workload(f"{s3}/in/records.jsonl", records=3, store=f"{s3}/runs", patience=1)
     assert run(work, "run", given) == wanted
     assert Store(f"{s3}/runs").keys() == []
     accounts = RunFolder(work / "run").record().outcome["partitions"]

@@ -268,6 +268,11 @@ class Parts:
                 size += path.stat().st_size
         return size
 
+    @property
+    def progress(self) -> int:
+        """What changes whenever more of that is written, here or by actors that leave word in a store."""
+        return self.written if self.depot is None else self.depot.told()
+
     def note(self, what: str, number: int, **facts: object) -> None:
         """Adds a line to the attempts: `begun`, `lost`, `tried` and what came of that, and who did it."""
         if self._noted is None:  # it looks through all that was noted before

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event, Thread
+from typing import Final
 
-from ullage.errors import UllageError
+from ullage.errors import InputError, UllageError
 from ullage.records.depot import Depot
 from ullage.records.folder import MANIFEST, RunFolder
 from ullage.records.parts import Part, Parts
@@ -16,6 +18,9 @@ from ullage.scale.looking import Asked, look
 from ullage.workloads.inputs import check_fetched
 from ullage.workloads.loading import plan_of
 from ullage.workloads.partitioned import do_partition, threads_of, try_partition
+
+WORDS: Final = 5
+"""That an actor can leave in a store while its driver's patience lasts."""
 
 
 class Actor:
@@ -55,6 +60,8 @@ class Actor:
             if any(role.runs_with.memory != "none" for role in made.workload.roles.values()):
                 this_process(made.gpus)  # imports what a run here has imported before it is measured
             self._session = self._stack.enter_context(open_session(made, RunFolder(folder), self._options))
+            if self._depot:
+                self._tell_of_it(made.workload.partition.patience / WORDS)
         except (UllageError, OSError) as error:
             return node, _said(error)
         return node, ""
@@ -65,6 +72,22 @@ class Actor:
         Depot(self._depot).manifest(self._run / MANIFEST)
         self._parts = Parts(self._run)
         self._parts.settle(self._depot)
+
+    def _tell_of_it(self, seconds: float) -> None:
+        """Leaves word in the store from now on whenever more was written in so many seconds."""
+        over, depot, word = Event(), Depot(self._depot), self._run / "word"
+
+        def tell() -> None:
+            seen = 0
+            while not over.wait(seconds):
+                if (written := self._parts.written) != seen:
+                    seen = written
+                    word.write_text(str(written))
+                    with suppress(InputError):  # of a store that fails whoever does a partition tells
+                        depot.tell(self._name, word)
+
+        self._stack.callback(over.set)
+        Thread(target=tell, daemon=True).start()
 
     def do(self, part: Part, node: str) -> tuple[str, str]:
         """Does one partition: the SHA-256 of its journal, and what it failed with ("" nothing)."""

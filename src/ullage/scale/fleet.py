@@ -91,7 +91,7 @@ class Fleet:
             if ready:
                 since = looked = now
             elif now - looked >= partition.patience / LOOKS:
-                looked, written = now, self.parts.written
+                looked, written = now, self.parts.progress
                 if written != seen:
                     seen, since = written, now
                 elif now - since > partition.patience:
@@ -282,7 +282,7 @@ class Fleet:
             f"nothing went on for {patience} s: {opening} actors wait to be placed or to open ({self.share} "
             f"each; free now: {free or 'nothing'}), partitions in flight: {doing[:8]}; what is done is kept, "
             f"and `ullage run --resume {self.session.folder.path} --on {self.address}` goes on; where models "
-            "take as long to load, or a partition in a store to be done, raise partition.patience"
+            "take as long to load, raise partition.patience"
         )
 
 
