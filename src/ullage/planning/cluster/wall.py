@@ -91,7 +91,8 @@ def _one_round(crew: Crew, records: int, partitions: int) -> float:
         any_lost = -expm1(-lost)
         begun = min(expected_largest(lost) + any_lost * crew.back / seconds, any_lost)
         later = begun + later_at_the_end(seconds, crew.rate, lost)
-    return seconds * (1 + later)
+    # Where hardly any is whole at once, attempts follow one another without end.
+    return max(seconds * (1 + later), crew._replace(back=0.0).expected(records))
 
 
 def _end_of_one_kind(crew: Crew, records: int, busy: float) -> tuple[float, float]:
