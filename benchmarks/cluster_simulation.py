@@ -153,7 +153,7 @@ def settings() -> list[Setting]:
                 for rounds in (0.5, 1, 3, 20):
                     fleet = Fleet(machines, each, seconds / 100, 0.5, an_hour, 300.0)
                     examples = round(machines * each * rounds) * 100
-                    if not examples or an_hour and machines == 1 and rounds <= 3:
+                    if not examples or (an_hour and machines == 1 and rounds <= 3):
                         continue  # one lucky or unlucky hour, and no mean
                     name = f"{machines} x {each}, {an_hour} an hour, {seconds:.0f} s, {rounds} rounds"
                     found.append(Setting(name, (fleet,), examples, 100))

@@ -94,6 +94,8 @@ def test_no_other_number_of_batches_is_sooner_done_beside_a_slow_replica(found, 
 @given(crews(), st.integers(1, 1000), st.integers(1000, 10**7))
 def test_all_is_never_sooner_done_than_the_replicas_can(crew, records, examples):
     whole = wall_seconds([crew], records, examples)
+    at_once = ceil(examples / crew.replicas)
+    assert wall_seconds([crew], at_once, examples) >= crew._replace(back=0.0).expected(at_once) * (1 - 1e-9)
     assert whole >= examples / records / crew.replicas * crew.partition(records) * (1 - 1e-9)
     twice = crew._replace(replicas=2 * crew.replicas, machines=2 * crew.machines)
     assert steady_rate([twice], records) >= steady_rate([crew], records)
@@ -214,6 +216,12 @@ def test_a_partition_has_no_more_records_than_there_are(examples):
         plan = ullage.plan_cluster(workload, "4x(8xL4)", partition=asked)
         assert plan.partition <= examples
         assert plan.seconds is not None
+
+
+def test_nodes_that_are_lost_too_often_are_said():
+    plan = ullage.plan_cluster(ullage.load(FILE), "4x(8xL4; spot 100000/h)")
+    assert (plan.seconds, plan.usd) == (None, None)
+    assert "nodes are lost before a partition" in str(plan)
 
 
 def test_a_node_in_its_start_is_not_lost():

@@ -41,8 +41,10 @@ def notes(shares: Sequence[Share]) -> Iterator[str]:
         yield f"how long a record takes is not known on {names}: no time, no cost, no partition"
 
 
-def notes_on_size(size: int | None, held: int, cut: Partition | None) -> Iterator[str]:
-    """How a run comes to have partitions of so many records; `held` are in its bytes."""
+def notes_on_size(size: int | None, held: int, cut: Partition | None, ends: bool) -> Iterator[str]:
+    """How a run comes to have partitions of so many records; `held` are in its bytes. Whether it `ends`."""
+    if size is not None and not ends:
+        yield f"nodes are lost before a partition of {size:,} is whole, at worst always: no time, no cost"
     if size is None or cut is None:
         return
     if size == held:

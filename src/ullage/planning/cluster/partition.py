@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, inf
 from typing import Final
 
 from ullage.planning.cluster.crew import Crew
@@ -29,4 +29,7 @@ def best_partition(crews: Sequence[Crew], examples: int, batch: int) -> int:
         size = max(size * STEP, size + 1)
     tried.append(most)
     sizes = dict.fromkeys(batches * batch for batches in tried)
-    return min(sizes, key=lambda records: (late(records), -records))
+    found = {records: late(records) for records in sizes}
+    if min(found.values()) == inf:
+        return min(found)  # hardly ever whole, the larger the less
+    return min(found, key=lambda records: (found[records], -records))

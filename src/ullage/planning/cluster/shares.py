@@ -64,7 +64,7 @@ def cluster_plan(
         _flow(shares, size, crews, "read"),
         _flow(shares, size, crews, "written"),
         sum(share.node.count * share.replica.weights for share in shares),
-        (*notes(shares), *notes_on_size(size, held, cut)),
+        (*notes(shares), *notes_on_size(size, held, cut, course.seconds is not None)),
     )
 
 

@@ -41,43 +41,21 @@ def wall_seconds(crews: Sequence[Crew], records: int, examples: int) -> float:
         return ceil(partitions / crews[0].replicas) * crews[0].expected(records)
     if len(crews) == 1 and partitions <= crews[0].replicas:
         return _one_round(crews[0], records, partitions)
-    busy, calm = examples / rate, _calm_seconds(crews, records, partitions)
-    waits = calm - examples / steady_rate([crew._replace(rate=0.0) for crew in crews], records)
-    never = exp(-calm * sum(crew.rate * crew.machines for crew in crews))  # no machine is taken away at all
-    if len(crews) == 1:
-        left, later = _end_of_one_kind(crews[0], records, busy)
-    else:
-        left, later = _end_of_kinds(crews, records, busy), 0.0
-    return busy + never * waits + (1 - never) * left + later
+    busy = examples / rate
+    calm_busy = examples / steady_rate([crew._replace(rate=0.0) for crew in crews], records)
+    if len(crews) > 1:
+        return _whole_of_kinds(crews, records, partitions, busy - calm_busy)
+    (crew,) = crews
+    calm = ceil(partitions / crew.replicas) * crew.partition(records)
+    never = exp(-calm * crew.rate * crew.machines)  # no machine is taken away at all
+    left, later = _end_of_one_kind(crew, records, busy)
+    return busy + never * (calm - calm_busy) + (1 - never) * left + later
 
 
 def _with_work(crews: Sequence[Crew], partitions: int) -> list[Crew]:
     """Without the machines for which there is no partition."""
     part = min(partitions / sum(crew.replicas for crew in crews), 1.0)
     return [crew._replace(machines=ceil(crew.machines * part)) for crew in crews]
-
-
-def _calm_seconds(crews: Sequence[Crew], records: int, partitions: int) -> float:
-    """The whole without a loss. Replicas that are alike keep step: when the last partition is begun, T after
-    the first, each has begun floor(T / t) + 1 of t seconds, and T is the first time at which these are all;
-    whoever ends last what was begun by then is waited for."""
-    times = [crew.partition(records) for crew in crews]
-
-    def rounds(until: float) -> list[int]:
-        return [floor(until / each * (1 + 1e-12)) + 1 for each in times]
-
-    def begun(until: float) -> int:
-        return sum(crew.replicas * each for crew, each in zip(crews, rounds(until), strict=True))
-
-    if len(crews) == 1:
-        return ceil(partitions / crews[0].replicas) * times[0]
-    early, late = 0.0, partitions / sum(crew.replicas / each for crew, each in zip(crews, times, strict=True))
-    if begun(early) >= partitions:
-        late = early
-    while late - early > 1e-9 * late:
-        middle = (early + late) / 2
-        early, late = (early, middle) if begun(middle) >= partitions else (middle, late)
-    return max(each * seconds for each, seconds in zip(rounds(late), times, strict=True))
 
 
 def _one_round(crew: Crew, records: int, partitions: int) -> float:
@@ -91,7 +69,8 @@ def _one_round(crew: Crew, records: int, partitions: int) -> float:
         any_lost = -expm1(-lost)
         begun = min(expected_largest(lost) + any_lost * crew.back / seconds, any_lost)
         later = begun + later_at_the_end(seconds, crew.rate, lost)
-    return seconds * (1 + later)
+    # Where hardly any is whole at once, attempts follow one another without end.
+    return max(seconds * (1 + later), crew._replace(back=0.0).expected(records))
 
 
 def _end_of_one_kind(crew: Crew, records: int, busy: float) -> tuple[float, float]:
@@ -112,22 +91,43 @@ def _end_of_one_kind(crew: Crew, records: int, busy: float) -> tuple[float, floa
     return (together * left + (1 - together) * apart) * seconds, later * seconds
 
 
-def _end_of_kinds(crews: Sequence[Crew], records: int, busy: float) -> float:
-    """The same, together, of replicas beside others of another speed.
+def _whole_of_kinds(crews: Sequence[Crew], records: int, partitions: int, lost: float) -> float:
+    """The whole of replicas beside others of another speed, which losses keep busy for `lost` seconds more.
 
-    When the last partition is begun each has half of one to do, which all together do in half of their mean
-    time. The slowest is waited for. Of a kind that no interruption met all do what is left of a partition; of
-    machines that came back since, the last is anywhere in its own, up to a whole one from its end.
+    When the last partition is begun, each has still to do what is left of its own, and the slowest is waited
+    for. Of a kind that no interruption met all do the same; of machines that came back since the beginning
+    the last is anywhere in its own, up to a whole one from its end. What is lost then is done by any.
     """
     times = [crew.partition(records) for crew in crews]
-    rate = sum(crew.replicas / seconds for crew, seconds in zip(crews, times, strict=True))
-    half = min(sum(crew.replicas for crew in crews) / rate / 2, busy)
+    replicas = [crew.replicas for crew in crews]
+    last = _last_begun(replicas, times, partitions) + lost
+    mean = sum(replicas) / sum(count / seconds for count, seconds in zip(replicas, times, strict=True))
     longest = 0.0
     for crew, seconds in zip(crews, times, strict=True):
-        rounds = (busy - half) / seconds
-        left = floor(rounds) + 1 - rounds
-        apart = crew.machines * crew.rate * max(busy - half - crew.back, 0.0)
+        left = _rounds(last, seconds) - last / seconds
+        apart = crew.machines * crew.rate * max(last - crew.back, 0.0)
         left += (1 - left) * expected_largest(apart * (1 - left))
         later = later_at_the_end(seconds, crew.rate, crew.machines / 2)
-        longest = max(longest, seconds * (left + later))
-    return max(longest - half, 0.0)
+        longest = max(longest, seconds * left + mean * later)
+    return last + longest
+
+
+def _rounds(until: float, seconds: float) -> int:
+    """Partitions that a replica has begun, of so many `seconds` one after another."""
+    return floor(until / seconds * (1 + 1e-12)) + 1
+
+
+def _last_begun(replicas: Sequence[int], times: Sequence[float], partitions: int) -> float:
+    """Seconds until the last partition is begun where nothing is lost and each goes to who is free: the first
+    at which all kinds together have begun so many."""
+
+    def begun(until: float) -> int:
+        return sum(count * _rounds(until, each) for count, each in zip(replicas, times, strict=True))
+
+    early, late = 0.0, partitions / sum(count / each for count, each in zip(replicas, times, strict=True))
+    if begun(early) >= partitions:
+        return early
+    while late - early > 1e-9 * late:
+        middle = (early + late) / 2
+        early, late = (early, middle) if begun(middle) >= partitions else (middle, late)
+    return late
