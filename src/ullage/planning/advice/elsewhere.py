@@ -46,7 +46,7 @@ closely."""
 class Elsewhere:
     """Sets of cards, the most promising first: a look at each, then the best of them more closely.
 
-    A role works on all cards `together` already; or may (`splits`), which what is best tells once it was tried.
+    A role works on all cards `together` already, or may (`splits`): what is best tells, once that was tried.
     """
 
     def __init__(
