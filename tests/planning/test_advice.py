@@ -308,3 +308,22 @@ def test_a_search_traces_no_pass_that_it_has_no_time_for(monkeypatch):
     assert short.search.left > 0
     ullage.advise(plan, keep=["budget"], limit=ullage.SearchLimit(1500, 10))
     assert len({*asked} - as_it_is) == 1
+
+
+def forget():
+    """Everything that was kept of what was computed before."""
+    for name, module in [*sys.modules.items()]:
+        if name.startswith(("ullage.memory", "ullage.planning")):
+            for each in vars(module).values():
+                if hasattr(each, "cache_clear"):
+                    each.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["extract", "pii", "assistant"])
+def test_a_search_finds_the_same_whatever_was_kept_before(name):
+    limit = ullage.SearchLimit(20, 60.0)
+    plan = ullage.plan(ROOT / f"examples/{name}.yaml", advice=False)
+    ullage.advise(plan, keep=["budget"], for_="quality", limit=limit)
+    kept = ullage.advise(plan, limit=limit)
+    forget()
+    assert ullage.advise(plan, limit=limit) == kept

@@ -100,8 +100,8 @@ def _left(phases: Iterable[Phase]) -> Iterator[bool]:
 
 
 def _fullest(sizes: tuple[tuple[int, ...], ...], left: list[bool] | None) -> Interval:
-    """The highest ends of a device, of sizes by phase; beside what it keeps of earlier phases where roles
-    have `left` it before some."""
+    """The highest ends of a device, of sizes by phase; beside what it keeps of earlier phases where it says
+    before which of them roles have `left`."""
     highest = [max(end) for end in sizes[3:6]]
     if left is not None:
         *reserved, here = sizes[0], sizes[1], sizes[2], sizes[6]
@@ -115,7 +115,7 @@ def _fullest(sizes: tuple[tuple[int, ...], ...], left: list[bool] | None) -> Int
 
 @lru_cache(maxsize=RECENT)
 def _levels(spells: Spells, assigned: Assigned, devices: tuple[Device, ...]) -> tuple[int, ...]:
-    """What a role comes to, by phase and place: what is reserved, all, and that it is there."""
+    """What a role comes to, phase by phase and place by place: reserved, in all, and that it is there."""
     count = len(devices)
     starts: dict[Place, int] = {OnDevice(at): _HERE * at for at in range(count)}
     # Without a GPU host memory is the one device's own.

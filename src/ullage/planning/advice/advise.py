@@ -81,7 +81,7 @@ def advise(
     trials.plan(gpus)
     together = any(role.runs_with.tensor_parallel for role in workload.roles.values())
     with trials.within(1 - SHARE_TO_SIMPLIFY):
-        passed = list(search(trials, gpus, order, axes, not kept.cards, together))
+        passed = search(trials, gpus, order, axes, not kept.cards, together)
     left = sum(trials.untried(other, axes(other)) for other in passed)
     for each in _shown(trials.found, gpus, order):
         relaxed(trials, each, axes(each.gpus), quality_first=False)
