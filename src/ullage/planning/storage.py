@@ -10,6 +10,7 @@ from ullage.facts.architecture import Architecture, Model
 from ullage.facts.bundled import local_path
 from ullage.facts.dtypes import DTYPES, SHORT_NAMES
 from ullage.facts.headers_only import SIZES
+from ullage.phases.blocks import base_work
 from ullage.planning.device import DISK
 from ullage.planning.plan import Plan
 from ullage.spec.stored import Stored
@@ -69,13 +70,12 @@ def copied(plan: Plan) -> Iterator[Stored]:
 
 
 def texts(plan: Plan) -> tuple[float, float]:
-    """Tokens of a record's longest reading and of all that is written for it."""
-    works = [phase.work for phase in plan.phases if not phase.once]
-    read = max(
-        (work.batch * work.passes * (work.prompt_tokens + work.cached_tokens) for work in works), default=0.0
-    )
-    new = sum(work.batch * work.passes * work.new_tokens for work in works if work.activity != "prefill")
-    return read, new
+    """Tokens of a record's own prompt, as the role reads it that is first asked, and of all that is written
+    for it."""
+    steady = [phase for phase in plan.phases if not phase.once]
+    read = base_work(steady[0].running, plan.workload).prompt_tokens if steady else 0
+    works = [phase.work for phase in steady if phase.activity != "prefill"]
+    return read, sum(work.batch * work.passes * work.new_tokens for work in works)
 
 
 def written(plan: Plan) -> Interval:
