@@ -6,29 +6,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ullage.reports.figures import UNKNOWN, dollars, durations, number, rates, spread, whole
+from ullage.reports.figures import dollars, durations, number, rates, spread, whole
 from ullage.reports.items import layers_of, merged
 from ullage.reports.latency_page import latency_tables
-from ullage.reports.pages.page import Facts, Fold, Items, Part, Prose, Section
+from ullage.reports.pages.page import Fold, Items, Prose, Section
 from ullage.reports.pages.table import Table
 from ullage.reports.pages.words import Span, Words
-from ullage.reports.plan_details import alike, priced
+from ullage.reports.plan_details import alike
 from ullage.reports.storage_page import stored_lines
 
 if TYPE_CHECKING:
     from ullage.planning.bill import LineItem
     from ullage.planning.phase_time import PhaseTime
     from ullage.planning.plan import DevicePlan, Plan
-
-
-def in_short(plan: Plan) -> Iterator[Part]:
-    """Time, cost, and what is to be warned of."""
-    usd = dollars(plan.total_usd) if plan.cost is not None else "no price is known for these cards"
-    pairs = [("time", durations(plan.total_seconds) if plan.times else UNKNOWN), ("cost", usd)]
-    pairs += [] if plan.cost is None else [("price", priced(plan.cost))]
-    yield Facts(tuple((name, (Prose(said),)) for name, said in pairs))
-    for line in plan.warnings:
-        yield Prose(f"Warning: {line}", "warning")
 
 
 def in_full(plan: Plan) -> Iterator[Section]:
