@@ -13,7 +13,7 @@ from ullage.reports.pages.document import page_document
 from ullage.reports.pages.html import html
 from ullage.reports.pages.markdown import markdown
 from ullage.reports.pages.page import Listed, Page, Part, Prose, Section
-from ullage.reports.pages.screen import show_page
+from ullage.reports.pages.screen import show
 from ullage.reports.pages.table import Table
 from ullage.reports.pages.words import Span
 
@@ -22,7 +22,7 @@ EVIL = "<script>alert(1)</script> `x` | *y* \u202e"
 
 def on_the_terminal(page):
     file = io.StringIO()
-    show_page(page, PlainConsole(file=file, width=200, color_system=None, legacy_windows=False))
+    show(page, PlainConsole(file=file, width=200, color_system=None, legacy_windows=False))
     return file.getvalue()
 
 

@@ -192,12 +192,11 @@ def status(
     import time
 
     from ullage import api
-    from ullage.reports.pages.screen import show_page
     from ullage.reports.status_page import status_document, status_page
 
     while True:
         found = api.status(folder)
-        tell(json, partial(status_document, found), partial(show_page, status_page(found)))
+        tell(json, partial(status_document, found), parts=partial(status_page, found))
         if not watch or found.state != "running":
             return
         time.sleep(WATCHED_SECONDS)

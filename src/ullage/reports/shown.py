@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from io import StringIO
 from typing import Final
@@ -20,11 +20,11 @@ from ullage.reports.cluster_page import cluster_page
 from ullage.reports.console import PlainConsole
 from ullage.reports.latency_page import latency_tables
 from ullage.reports.pages.html import parts, tables
-from ullage.reports.pages.page import Figure
-from ullage.reports.pages.screen import show_page
+from ullage.reports.pages.page import Figure, Page, Part
+from ullage.reports.pages.screen import show
 from ullage.reports.plan_chart import plan_chart
-from ullage.reports.plan_details import devices_table, show_details
-from ullage.reports.plan_page import show_plan
+from ullage.reports.plan_details import devices_table, in_detail
+from ullage.reports.plan_page import plan_page
 from ullage.reports.renting_document import renting_document
 from ullage.reports.renting_page import renting_table, show_renting
 from ullage.reports.svg import Drawing
@@ -41,24 +41,28 @@ Value = Audit | ClusterPlan | Plan | Renting | Verification
 def page(value: Value) -> str:
     """What the terminal shows of it, without colour."""
     if isinstance(value, Plan):
-        return _printed(partial(show_plan, value))
+        return _printed((plan_page(value),))
     if isinstance(value, Renting):
-        return _printed(partial(show_renting, value))
+        return _shown(partial(show_renting, value))
     if isinstance(value, Audit):
-        return _printed(partial(show_page, audit_page(value)))
+        return _printed(audit_page(value))
     if isinstance(value, ClusterPlan):
-        return _printed(partial(show_page, cluster_page(value)))
-    return _printed(partial(show_verification, value))
+        return _printed(cluster_page(value))
+    return _shown(partial(show_verification, value))
 
 
 def details(value: Value) -> str:
     """What `--details` adds to the page of a plan, all of a verification; there is no more of others."""
     if isinstance(value, Verification):
-        return _printed(partial(show_verification, value, details=True))
-    return _printed(partial(show_details, value)).strip("\n") if isinstance(value, Plan) else page(value)
+        return _shown(partial(show_verification, value, details=True))
+    return _printed(in_detail(value)).strip("\n") if isinstance(value, Plan) else page(value)
 
 
-def _printed(show: Callable[[PlainConsole], None]) -> str:
+def _printed(parts: Page | Iterable[Part]) -> str:
+    return _shown(lambda console: show(parts, console))
+
+
+def _shown(show: Callable[[PlainConsole], None]) -> str:
     file = StringIO()
     show(PlainConsole(file=file, width=WIDTH, color_system=None, legacy_windows=False))
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())

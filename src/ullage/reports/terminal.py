@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ullage.records.record import Record
+    from ullage.reports.pages.page import Page, Part
 
 INTERNAL: Final = 1
 FAILED: Final = 1
@@ -56,12 +57,21 @@ Offline = Annotated[bool, typer.Option("--offline", callback=_offline, help="Ask
 
 
 def tell(
-    json: bool, document: Callable[[], Mapping[str, object]], page: Callable[[Console], None] | None = None
+    json: bool,
+    document: Callable[[], Mapping[str, object]],
+    page: Callable[[Console], None] | None = None,
+    parts: Callable[[], Page | Iterable[Part]] | None = None,
 ) -> None:
     """Prints the document as JSON where that is asked for, else the page on the terminal.
 
     Colours and width are the terminal's; elsewhere it is plain text.
     """
+    if parts is not None and not json:
+        from ullage.reports.console import PlainConsole
+        from ullage.reports.pages.screen import show
+
+        show(parts(), PlainConsole())
+        return
     if json or page is None:
         json_.dump(document(), sys.stdout, indent=1)
         sys.stdout.write("\n")

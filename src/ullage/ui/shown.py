@@ -9,7 +9,7 @@ from ullage.reports.charts import table
 from ullage.reports.pages.page import Beside, Figure, Fold, Items, Part, Section
 from ullage.reports.pages.words import Span
 from ullage.reports.plan_chart import plan_chart
-from ullage.reports.plan_parts import in_short
+from ullage.reports.plan_details import in_short
 from ullage.ui.difference import difference
 
 if TYPE_CHECKING:
