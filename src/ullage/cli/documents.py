@@ -44,7 +44,7 @@ def audit(
             write_text(Path(html), as_html(audit_page(found, everything=True, exact=True)), unique=True)
         except OSError as error:
             raise InputError(f"{html}: cannot be written: {error.strerror or error}") from error
-    tell(json, lambda: audit_document(found), parts=lambda: audit_page(found, everything=all_))
+    tell(json, lambda: audit_document(found), lambda: audit_page(found, everything=all_))
     if found.of("wrong"):
         raise typer.Exit(DOES_NOT_FIT)
     if found.undecided:

@@ -186,7 +186,7 @@ def _no_other(option: str, **others: object) -> None:
 def _tell_cluster(found: ClusterPlan, json: bool) -> None:
     from ullage.reports.cluster_page import cluster_page
 
-    tell(json, found.to_json, parts=lambda: cluster_page(found))
+    tell(json, found.to_json, lambda: cluster_page(found))
 
 
 def _tell_plan(found: Plan, json: bool, details: bool, items: bool) -> None:
@@ -198,7 +198,7 @@ def _tell_plan(found: Plan, json: bool, details: bool, items: bool) -> None:
         if details or items:
             yield from in_detail(found, items=items)
 
-    tell(json, found.to_json, parts=page)
+    tell(json, found.to_json, page)
     exit_unless(found.verdict != "does not fit")
 
 
@@ -206,5 +206,5 @@ def _tell_sweep(rows: list[Row], json: bool, items: bool) -> None:
     from ullage.reports.sweep_document import sweep_document
     from ullage.reports.sweep_page import sweep_page
 
-    tell(json, lambda: sweep_document(rows, items), parts=lambda: sweep_page(rows, items=items))
+    tell(json, lambda: sweep_document(rows, items), lambda: sweep_page(rows, items=items))
     exit_unless(any(row.verdict in ("fits", "tight") for row in rows))

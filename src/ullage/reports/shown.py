@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from io import StringIO
 from typing import Final
 
@@ -26,10 +25,10 @@ from ullage.reports.plan_chart import plan_chart
 from ullage.reports.plan_details import devices_table, in_detail
 from ullage.reports.plan_page import plan_page
 from ullage.reports.renting_document import renting_document
-from ullage.reports.renting_page import renting_table, show_renting
+from ullage.reports.renting_page import renting_page, renting_table
 from ullage.reports.svg import Drawing
 from ullage.reports.times_page import times_table
-from ullage.reports.verification_page import comparison_table, show_verification, verification_document
+from ullage.reports.verification_page import comparison_table, verification_document, verification_page
 
 WIDTH: Final = 140
 """Columns of a page that no terminal bounds."""
@@ -43,28 +42,24 @@ def page(value: Value) -> str:
     if isinstance(value, Plan):
         return _printed((plan_page(value),))
     if isinstance(value, Renting):
-        return _shown(partial(show_renting, value))
+        return _printed(renting_page(value))
     if isinstance(value, Audit):
         return _printed(audit_page(value))
     if isinstance(value, ClusterPlan):
         return _printed(cluster_page(value))
-    return _shown(partial(show_verification, value))
+    return _printed(verification_page(value))
 
 
 def details(value: Value) -> str:
     """What `--details` adds to the page of a plan, all of a verification; there is no more of others."""
     if isinstance(value, Verification):
-        return _shown(partial(show_verification, value, details=True))
+        return _printed(verification_page(value, details=True))
     return _printed(in_detail(value)).strip("\n") if isinstance(value, Plan) else page(value)
 
 
 def _printed(parts: Page | Iterable[Part]) -> str:
-    return _shown(lambda console: show(parts, console))
-
-
-def _shown(show: Callable[[PlainConsole], None]) -> str:
     file = StringIO()
-    show(PlainConsole(file=file, width=WIDTH, color_system=None, legacy_windows=False))
+    show(parts, PlainConsole(file=file, width=WIDTH, color_system=None, legacy_windows=False))
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
 
@@ -76,7 +71,7 @@ def table(value: Value) -> str:
     if isinstance(value, ClusterPlan):
         return tables(cluster_page(value))
     if isinstance(value, Renting):
-        return "".join(parts([renting_table(value)]))
+        return "".join(parts([renting_table(value, repr(value)[1:-1])]))
     if isinstance(value, Plan):
         more = [times_table(value.times)] if value.times else []
         more += [] if value.latency is None else latency_tables(value.latency)

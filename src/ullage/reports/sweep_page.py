@@ -55,7 +55,8 @@ def sweep_page(rows: Sequence[Row], *, items: bool = False) -> Iterator[Part]:
                 *(more[name] for name in last[2:]),
             )
         )
-    yield Table(("at", *devices, *last), tuple(lines), frozenset((*devices, "$/1000")), title=TITLE)
+    columns, right = ("at", *devices, *last), frozenset((*devices, "$/1000"))
+    yield Table(columns, tuple(lines), right, title=TITLE, noted=frozenset({"why"}))
     for row in rows:
         if items and row.plan is not None:
             yield Section(_point(row), tuple(devices_of(row.plan)))

@@ -13,8 +13,6 @@ import typer
 from ullage.records.failing import too_many_failed
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ullage.records.record import Record
     from ullage.reports.pages.page import Page, Part
 
@@ -59,26 +57,20 @@ Offline = Annotated[bool, typer.Option("--offline", callback=_offline, help="Ask
 def tell(
     json: bool,
     document: Callable[[], Mapping[str, object]],
-    page: Callable[[Console], None] | None = None,
-    parts: Callable[[], Page | Iterable[Part]] | None = None,
+    page: Callable[[], Page | Iterable[Part]] | None = None,
 ) -> None:
     """Prints the document as JSON where that is asked for, else the page on the terminal.
 
     Colours and width are the terminal's; elsewhere it is plain text.
     """
-    if parts is not None and not json:
-        from ullage.reports.console import PlainConsole
-        from ullage.reports.pages.screen import show
-
-        show(parts(), PlainConsole())
-        return
     if json or page is None:
         json_.dump(document(), sys.stdout, indent=1)
         sys.stdout.write("\n")
         return
     from ullage.reports.console import PlainConsole
+    from ullage.reports.pages.screen import show
 
-    page(PlainConsole())
+    show(page(), PlainConsole())
 
 
 def exit_if_too_many_failed(record: Record) -> None:

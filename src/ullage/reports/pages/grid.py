@@ -1,8 +1,8 @@
 """A table on the terminal, in as few lines as its width allows. No cell is cut, and no word or number torn.
 
-Columns stand two apart, else one. Where that is too wide, headings give way, then columns of prose; what
-then is too long for its column is said below the table, each text once, by a number. Where no more can be
-done, each row's first cell stands on a line of its own, and the others below it, each under its heading.
+Columns stand two apart, else one. Where that is too wide, headings give way, then columns that may be said
+below the table (each text once, by a number), then columns of prose, the longest of them said below too.
+A name that still is too long stands above its row; where most are, each does, its cells under their headings.
 """
 
 from __future__ import annotations
@@ -15,53 +15,91 @@ from rich.console import Console
 from rich.text import Text
 
 Row = list[Text]
+Layout = tuple[list[int], int]
+"""Widths of the columns, and what lies between two."""
 LEAST: Final = 16
-"""Columns that prose has at least, where it is as long."""
+"""Columns that prose and names have at least, where they are as long."""
 LONG: Final = 40
-"""Letters of a cell that may be said below."""
+"""Letters of a cell that may be said below whatever its column."""
 
 
 def grid(
-    heads: Row, rows: Sequence[Row], right: Sequence[bool], console: Console, width: int
+    heads: Row,
+    rows: Sequence[Row],
+    right: Sequence[bool],
+    noted: Sequence[bool],
+    console: Console,
+    width: int,
 ) -> Iterator[Text]:
-    """Lines of a table; columns are to the right where `right` says so."""
+    """Lines of a table; of columns `right` are those on the right, `noted` those that may be said below."""
     notes: dict[str, int] = {}
-    while (found := _layout(heads, rows, right, width)) is None:
-        shorter = _noted(rows, right, notes)
-        if shorter is None:
-            yield from _stacked(heads, rows, right, console, width)
+    left = {at for at, each in enumerate(noted) if each}
+    layout = _whole(heads, rows, width)
+    while layout is None and left:
+        chosen = max(left, key=lambda at: _longest(rows, at))
+        left.remove(chosen)
+        rows = _noted(rows, chosen, notes)
+        layout = _whole(heads, rows, width)
+    layout = layout or _folded(heads, rows, right, width)
+    prose = [at for at in range(1, len(heads)) if not right[at]]
+    while layout is None and prose:
+        chosen = max(prose, key=lambda at: _longest(rows, at))
+        if _longest(rows, chosen) <= LONG:
             break
-        rows = shorter
+        rows = _noted(rows, chosen, notes)
+        layout = _folded(heads, rows, right, width)
+    layout = layout or _named(heads, rows, width)
+    if layout is None:
+        yield from _stacked(heads, rows, right, console, width)
     else:
-        widths, gap = found
-        for row in (heads, *rows):
-            yield from _row(row, widths, right, gap, console)
+        yield from _row(heads, *layout, right, console)
+        for row in rows:
+            if row[0].cell_len > layout[0][0]:
+                yield from row[0].wrap(console, width)
+                row = [Text(), *row[1:]]
+            yield from _row(row, *layout, right, console)
     for text, at in notes.items():
         label = f"[{at}] "
         for number, line in enumerate(Text(text, style="dim").wrap(console, max(width - len(label), LEAST))):
             yield Text(" " * len(label) if number else label, style="dim").append_text(line)
 
 
-def _layout(
-    heads: Row, rows: Sequence[Row], right: Sequence[bool], width: int
-) -> tuple[list[int], int] | None:
-    """The columns' widths and what lies between two; None where they do not fit."""
-    cells = [max((row[at].cell_len for row in rows), default=0) for at in range(len(heads))]
+def _longest(rows: Sequence[Row], at: int) -> int:
+    return max((row[at].cell_len for row in rows), default=0)
+
+
+def _whole(heads: Row, rows: Sequence[Row], width: int) -> Layout | None:
+    """With every cell on one line; headings may have several."""
+    cells = [_longest(rows, at) for at in range(len(heads))]
     whole = [max(head.cell_len, cell) for head, cell in zip(heads, cells, strict=True)]
     for gap in (2, 1):
         if sum(whole) + gap * (len(whole) - 1) <= width:
             return whole, gap
-    room = width - (len(whole) - 1)
     least = [max(_word(head), cell) for head, cell in zip(heads, cells, strict=True)]
-    if sum(least) <= room:
-        return _shared(least, whole, room), 1
-    prose = [
-        max(_word(heads[at]), *(_word(row[at]) for row in rows), min(cells[at], LEAST))
-        if rows and at and not right[at]  # the first column names its rows
-        else least[at]
+    room = width - (len(whole) - 1)
+    return (_shared(least, whole, room), 1) if sum(least) <= room else None
+
+
+def _folded(heads: Row, rows: Sequence[Row], right: Sequence[bool], width: int) -> Layout | None:
+    """With columns of prose as narrow as their longest word; the first column names its rows, and is none."""
+    cells = [_longest(rows, at) for at in range(len(heads))]
+    whole = [max(_word(head), cell) for head, cell in zip(heads, cells, strict=True)]
+    least = [
+        max(_word(heads[at]), min(cells[at], LEAST), *(_word(row[at]) for row in rows))
+        if rows and at and not right[at]
+        else whole[at]
         for at in range(len(heads))
     ]
-    return (_shared(prose, least, room), 1) if sum(prose) <= room else None
+    room = width - (len(whole) - 1)
+    return (_shared(least, whole, room), 1) if sum(least) <= room else None
+
+
+def _named(heads: Row, rows: Sequence[Row], width: int) -> Layout | None:
+    """With the names that are too long for their column above it, if they are few."""
+    others = [max(_word(heads[at]), _longest(rows, at)) for at in range(1, len(heads))]
+    room = width - sum(others) - len(others)
+    short = sum(row[0].cell_len <= room for row in rows)
+    return ([room, *others], 1) if room >= LEAST and 2 * short >= len(rows) else None
 
 
 def _word(text: Text) -> int:
@@ -78,15 +116,8 @@ def _shared(least: Sequence[int], most: Sequence[int], room: int) -> list[int]:
     return widths
 
 
-def _noted(rows: Sequence[Row], right: Sequence[bool], notes: dict[str, int]) -> list[Row] | None:
-    """The rows with the longest of their columns as numbers of `notes`; None where none is long."""
-    longest = [
-        0 if right[at] or not at else max((row[at].cell_len for row in rows), default=0)
-        for at in range(len(right))
-    ]
-    if max(longest, default=0) <= LONG:
-        return None
-    chosen = longest.index(max(longest))
+def _noted(rows: Sequence[Row], chosen: int, notes: dict[str, int]) -> list[Row]:
+    """The rows with a column as numbers of `notes`."""
     found = []
     for row in rows:
         text = row[chosen].plain
@@ -96,7 +127,7 @@ def _noted(rows: Sequence[Row], right: Sequence[bool], notes: dict[str, int]) ->
 
 
 def _row(
-    row: Row, widths: Sequence[int], right: Sequence[bool], gap: int, console: Console
+    row: Row, widths: Sequence[int], gap: int, right: Sequence[bool], console: Console
 ) -> Iterator[Text]:
     held = [
         [cell] if cell.cell_len <= each else list(cell.wrap(console, each))

@@ -126,7 +126,7 @@ def _holder(part: Facts | AtOnce | Beside | Fold | Listed | Section) -> Iterator
     elif isinstance(part, Facts):
         yield "<dl>"
         for name, held in part.pairs:
-            yield from (f"<dt>{shown(name)}</dt><dd>", *parts(held), "</dd>")
+            yield from (f"<dt>{inline(name)}</dt><dd>", *parts(held), "</dd>")
         yield "</dl>"
     elif isinstance(part, Beside):
         yield '<div class="beside">'

@@ -54,7 +54,7 @@ class Picture(NamedTuple):
 class Facts(NamedTuple):
     """Names, and what is said of each."""
 
-    pairs: tuple[tuple[str, tuple[Part, ...]], ...]
+    pairs: tuple[tuple[Words, tuple[Part, ...]], ...]
 
 
 class Gauge(NamedTuple):
@@ -157,8 +157,8 @@ def at_once(part: AtOnce) -> tuple[Part, ...]:
     return *(each for parts, _ in part.parts for each in parts), part.last
 
 
-def _named(name: str, parts: tuple[Part, ...]) -> tuple[Simple, ...]:
+def _named(name: Words, parts: tuple[Part, ...]) -> tuple[Simple, ...]:
     found = tuple(each for one in parts for each in simple(one))
     if len(found) == 1 and isinstance(found[0], Prose):
-        return (Prose(f"{name}: {plain(found[0].text)}", found[0].tone),)
-    return Prose(f"{name}:"), *found
+        return (Prose(f"{plain(name)}: {plain(found[0].text)}", found[0].tone),)
+    return Prose(f"{plain(name)}:"), *found

@@ -86,16 +86,16 @@ def _simple(part: Simple, console: Console, width: int) -> Iterator[Text]:
             yield from hanging("", shown(part.title, "italic"), console, width)
         cells = [[shown(cell) for cell in row] for row in part.rows]
         heads = [shown(name, "bold") for name in part.columns]
-        right = [name in part.right for name in part.columns]
-        yield from grid(heads, cells, right, console, width)
+        right, noted = ([name in each for name in part.columns] for each in (part.right, part.noted))
+        yield from grid(heads, cells, right, noted, console, width)
         if part.caption:
             yield from hanging("", shown(part.caption, "dim"), console, width)
 
 
 def _facts(part: Facts, console: Console, width: int) -> Iterator[Text]:
     """Names on the left, and beside each what is said of it."""
-    names = [shown(name, "dim") for name, _ in part.pairs]
-    label = max(LABEL, *(name.cell_len + 1 for name in names))
+    names = [shown(name, "dim" if isinstance(name, str) else "") for name, _ in part.pairs]
+    label = max([LABEL, *(name.cell_len + 1 for name in names)])
     for name, (_, held) in zip(names, part.pairs, strict=True):
         name.pad_right(label - name.cell_len)
         for each in held:
