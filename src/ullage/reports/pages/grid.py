@@ -7,11 +7,12 @@ A name that still is too long stands above its row; where most are, each does, i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Final
 
-from rich.console import Console
+from rich.cells import cell_len
 from rich.text import Text
 
 Row = list[Text]
@@ -28,7 +29,6 @@ def grid(
     rows: Sequence[Row],
     right: Sequence[bool],
     noted: Sequence[bool],
-    console: Console,
     width: int,
 ) -> Iterator[Text]:
     """Lines of a table; of columns `right` are those on the right, `noted` those that may be said below."""
@@ -50,18 +50,34 @@ def grid(
         layout = _folded(heads, rows, right, width)
     layout = layout or _named(heads, rows, width)
     if layout is None:
-        yield from _stacked(heads, rows, right, console, width)
+        yield from _stacked(heads, rows, right, width)
     else:
-        yield from _row(heads, *layout, right, console)
+        yield from _row(heads, *layout, right)
         for row in rows:
             if row[0].cell_len > layout[0][0]:
-                yield from row[0].wrap(console, width)
+                yield from folded(row[0], width)
                 row = [Text(), *row[1:]]
-            yield from _row(row, *layout, right, console)
+            yield from _row(row, *layout, right)
     for text, at in notes.items():
         label = f"[{at}] "
-        for number, line in enumerate(Text(text, style="dim").wrap(console, max(width - len(label), LEAST))):
+        for number, line in enumerate(folded(Text(text, style="dim"), max(width - len(label), LEAST))):
             yield Text(" " * len(label) if number else label, style="dim").append_text(line)
+
+
+def folded(text: Text, width: int) -> list[Text]:
+    """Lines of at most `width` columns, but for a word that is longer: torn it could not be copied."""
+    if text.cell_len <= width:
+        return [text]
+    breaks, used = [], 0
+    for word in re.finditer(r"\S+\s*", text.plain):
+        if used and used + cell_len(word[0].rstrip()) > width:
+            breaks.append(word.start())
+            used = 0
+        used += cell_len(word[0])
+    lines = list(text.divide(breaks))
+    for line in lines:
+        line.rstrip()
+    return lines
 
 
 def _longest(rows: Sequence[Row], at: int) -> int:
@@ -126,13 +142,8 @@ def _noted(rows: Sequence[Row], chosen: int, notes: dict[str, int]) -> list[Row]
     return found
 
 
-def _row(
-    row: Row, widths: Sequence[int], gap: int, right: Sequence[bool], console: Console
-) -> Iterator[Text]:
-    held = [
-        [cell] if cell.cell_len <= each else list(cell.wrap(console, each))
-        for cell, each in zip(row, widths, strict=True)
-    ]
+def _row(row: Row, widths: Sequence[int], gap: int, right: Sequence[bool]) -> Iterator[Text]:
+    held = [folded(cell, each) for cell, each in zip(row, widths, strict=True)]
     for pieces in zip_longest(*held):
         line = Text()
         for at, piece in enumerate(pieces):
@@ -147,15 +158,13 @@ def _aligned(cell: Text, width: int, right: bool) -> Text:
     return found
 
 
-def _stacked(
-    heads: Row, rows: Sequence[Row], right: Sequence[bool], console: Console, width: int
-) -> Iterator[Text]:
+def _stacked(heads: Row, rows: Sequence[Row], right: Sequence[bool], width: int) -> Iterator[Text]:
     """The first cell above the others, which stand in as many lines as they need."""
     widths = [max(row[at].cell_len for row in (heads, *rows)) for at in range(1, len(heads))]
     lines = list(_groups(widths, width))
     for number, row in enumerate((heads, *rows)):
         if number or not lines:
-            yield from row[0].wrap(console, width)
+            yield from folded(row[0], width)
         for line in lines:
             found = Text()
             for at in line:

@@ -8,7 +8,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from ullage.reports.pages.grid import grid
+from ullage.reports.pages.grid import folded, grid
 from ullage.reports.pages.page import (
     AtOnce,
     Code,
@@ -50,49 +50,49 @@ def show(parts: Page | Iterable[Part], console: Console) -> None:
     if isinstance(parts, Page):
         parts = (Prose(parts.title, "strong"), *parts.opening, *parts.sections)
     for part in parts:
-        for line in _lines(part, console, console.width):
+        for line in _lines(part, console.width):
             line.rstrip()
             console.print(line, no_wrap=True, overflow="ignore", crop=False)
 
 
-def _lines(part: Part, console: Console, width: int) -> Iterator[Text]:
+def _lines(part: Part, width: int) -> Iterator[Text]:
     if isinstance(part, Section | Fold):
         if isinstance(part, Section):
             yield Text()
-        yield from hanging("", shown(part.title, "bold"), console, width)
+        yield from hanging("", shown(part.title, "bold"), width)
         for each in part.parts:
-            yield from _lines(each, console, width)
+            yield from _lines(each, width)
     elif isinstance(part, Facts):
-        yield from _facts(part, console, width)
+        yield from _facts(part, width)
     elif isinstance(part, AtOnce):
-        yield from _at_once(part, console, width)
+        yield from _at_once(part, width)
     elif isinstance(part, Gauge):
         yield _bar(part, width)
     else:
         for one in simple(part):
-            yield from _simple(one, console, width)
+            yield from _simple(one, width)
 
 
-def _simple(part: Simple, console: Console, width: int) -> Iterator[Text]:
+def _simple(part: Simple, width: int) -> Iterator[Text]:
     if isinstance(part, Prose):
-        yield from hanging("", shown(part.text, STYLES[part.tone]), console, width)
+        yield from hanging("", shown(part.text, STYLES[part.tone]), width)
     elif isinstance(part, Items):
         for text in part.texts:
-            yield from hanging("- ", shown(text, STYLES[part.tone]), console, width)
+            yield from hanging("- ", shown(text, STYLES[part.tone]), width)
     elif isinstance(part, Code):
         yield from (Text("    ").append_text(line) for line in _code(part, width - 4))
     elif isinstance(part, Table):
         if part.title:
-            yield from hanging("", shown(part.title, "italic"), console, width)
+            yield from hanging("", shown(part.title, "italic"), width)
         cells = [[shown(cell) for cell in row] for row in part.rows]
         heads = [shown(name, "bold") for name in part.columns]
         right, noted = ([name in each for name in part.columns] for each in (part.right, part.noted))
-        yield from grid(heads, cells, right, noted, console, width)
+        yield from grid(heads, cells, right, noted, width)
         if part.caption:
-            yield from hanging("", shown(part.caption, "dim"), console, width)
+            yield from hanging("", shown(part.caption, "dim"), width)
 
 
-def _facts(part: Facts, console: Console, width: int) -> Iterator[Text]:
+def _facts(part: Facts, width: int) -> Iterator[Text]:
     """Names on the left, and beside each what is said of it."""
     names = [shown(name, "dim" if isinstance(name, str) else "") for name, _ in part.pairs]
     label = max([LABEL, *(name.cell_len + 1 for name in names)])
@@ -100,7 +100,7 @@ def _facts(part: Facts, console: Console, width: int) -> Iterator[Text]:
         name.pad_right(label - name.cell_len)
         for each in held:
             room = width - label
-            for line in _code(each, room) if isinstance(each, Code) else _lines(each, console, room):
+            for line in _code(each, room) if isinstance(each, Code) else _lines(each, room):
                 yield name + line
                 name = Text(" " * label)
 
@@ -111,10 +111,10 @@ def _code(part: Code, width: int) -> Iterator[Text]:
     return map(shown, text.splitlines())
 
 
-def _at_once(part: AtOnce, console: Console, width: int) -> Iterator[Text]:
+def _at_once(part: AtOnce, width: int) -> Iterator[Text]:
     """What comes first is shortened last."""
-    last = list(_lines(part.last, console, width))
-    held = [[line for each in parts for line in _lines(each, console, width)] for parts, _ in part.parts]
+    last = list(_lines(part.last, width))
+    held = [[line for each in parts for line in _lines(each, width)] for parts, _ in part.parts]
     over = sum(map(len, held)) + len(last) - LINES if width >= 80 else 0
     for lines, (_, least) in zip(reversed(held), reversed(part.parts), strict=True):
         cut = min(max(over, 0), max(len(lines) - least, 0))
@@ -137,11 +137,9 @@ def _bar(part: Gauge, width: int) -> Text:
     return Text().append_text(line).append_text(said)
 
 
-def hanging(label: str, text: Text, console: Console, width: int) -> Iterator[Text]:
+def hanging(label: str, text: Text, width: int) -> Iterator[Text]:
     """`text` in lines that start under its first word, `label` before the first of them."""
-    room = max(width - len(label), 10)
-    lines = [text] if text.cell_len <= room else text.wrap(console, room)
-    for at, line in enumerate(lines):
+    for at, line in enumerate(folded(text, max(width - len(label), 10))):
         yield Text(" " * len(label) if at else label, style=text.style).append_text(line) if label else line
 
 
