@@ -162,9 +162,8 @@ def _stacked(heads: Row, rows: Sequence[Row], right: Sequence[bool], width: int)
     """The first cell above the others, which stand in as many lines as they need."""
     widths = [max(row[at].cell_len for row in (heads, *rows)) for at in range(1, len(heads))]
     lines = list(_groups(widths, width))
-    for number, row in enumerate((heads, *rows)):
-        if number or not lines:
-            yield from folded(row[0], width)
+    for row in (heads, *rows):
+        yield from folded(row[0], width)
         for line in lines:
             found = Text()
             for at in line:

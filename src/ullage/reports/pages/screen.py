@@ -59,7 +59,7 @@ def _lines(part: Part, width: int) -> Iterator[Text]:
     if isinstance(part, Section | Fold):
         if isinstance(part, Section):
             yield Text()
-        yield from hanging("", shown(part.title, "bold"), width)
+        yield from _hanging("", _shown(part.title, "bold"), width)
         for each in part.parts:
             yield from _lines(each, width)
     elif isinstance(part, Facts):
@@ -75,26 +75,26 @@ def _lines(part: Part, width: int) -> Iterator[Text]:
 
 def _simple(part: Simple, width: int) -> Iterator[Text]:
     if isinstance(part, Prose):
-        yield from hanging("", shown(part.text, STYLES[part.tone]), width)
+        yield from _hanging("", _shown(part.text, STYLES[part.tone]), width)
     elif isinstance(part, Items):
         for text in part.texts:
-            yield from hanging("- ", shown(text, STYLES[part.tone]), width)
+            yield from _hanging("- ", _shown(text, STYLES[part.tone]), width)
     elif isinstance(part, Code):
         yield from (Text("    ").append_text(line) for line in _code(part, width - 4))
     elif isinstance(part, Table):
         if part.title:
-            yield from hanging("", shown(part.title, "italic"), width)
-        cells = [[shown(cell) for cell in row] for row in part.rows]
-        heads = [shown(name, "bold") for name in part.columns]
+            yield from _hanging("", _shown(part.title, "italic"), width)
+        cells = [[_shown(cell) for cell in row] for row in part.rows]
+        heads = [_shown(name, "bold") for name in part.columns]
         right, noted = ([name in each for name in part.columns] for each in (part.right, part.noted))
         yield from grid(heads, cells, right, noted, width)
         if part.caption:
-            yield from hanging("", shown(part.caption, "dim"), width)
+            yield from _hanging("", _shown(part.caption, "dim"), width)
 
 
 def _facts(part: Facts, width: int) -> Iterator[Text]:
     """Names on the left, and beside each what is said of it."""
-    names = [shown(name, "dim" if isinstance(name, str) else "") for name, _ in part.pairs]
+    names = [_shown(name, "dim" if isinstance(name, str) else "") for name, _ in part.pairs]
     label = max([LABEL, *(name.cell_len + 1 for name in names)])
     for name, (_, held) in zip(names, part.pairs, strict=True):
         name.pad_right(label - name.cell_len)
@@ -108,7 +108,7 @@ def _facts(part: Facts, width: int) -> Iterator[Text]:
 def _code(part: Code, width: int) -> Iterator[Text]:
     """To be copied: only a shell's lines are broken, and only where they may be."""
     text = in_lines(part.text.split(BREAK), width) if part.language == SHELL else part.text
-    return map(shown, text.splitlines())
+    return map(_shown, text.splitlines())
 
 
 def _at_once(part: AtOnce, width: int) -> Iterator[Text]:
@@ -129,7 +129,7 @@ def _at_once(part: AtOnce, width: int) -> Iterator[Text]:
 
 
 def _bar(part: Gauge, width: int) -> Text:
-    said = shown(part.said)
+    said = _shown(part.said)
     long = max(min(BAR, width - said.cell_len - 1), LEAST_BAR)
     sure, most = (round(min(max(share, 0.0), 1.0) * long) for share in (part.sure, part.most))
     line = Text("█" * sure + "▒" * (most - sure), style=STYLES[part.tone])
@@ -137,13 +137,13 @@ def _bar(part: Gauge, width: int) -> Text:
     return Text().append_text(line).append_text(said)
 
 
-def hanging(label: str, text: Text, width: int) -> Iterator[Text]:
+def _hanging(label: str, text: Text, width: int) -> Iterator[Text]:
     """`text` in lines that start under its first word, `label` before the first of them."""
     for at, line in enumerate(folded(text, max(width - len(label), 10))):
         yield Text(" " * len(label) if at else label, style=text.style).append_text(line) if label else line
 
 
-def shown(words: Words, style: str = "") -> Text:
+def _shown(words: Words, style: str = "") -> Text:
     """Words that rule no screen, forge no line and tell no secret."""
     found = Text(style=style)
     for each in spans(words):
