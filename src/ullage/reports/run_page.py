@@ -110,4 +110,4 @@ def _peaks(measured: Iterable[Measured]) -> Table:
         values = (one.live, one.reserved, one.process, one.on_device)
         sizes = ("-" if value is None else gib(value) for value in values)
         rows.append((one.device, one.phase, *sizes, f"{one.seconds:,.1f}"))
-    return Table(("device", "phase", *numbers), tuple(rows), frozenset(numbers), title="measured peaks")
+    return Table(("on", "phase", *numbers), tuple(rows), frozenset(numbers), title="measured peaks")

@@ -76,7 +76,7 @@ def table(value: Value) -> str:
         more = [times_table(value.times)] if value.times else []
         more += [] if value.latency is None else latency_tables(value.latency)
         return "".join(parts((Figure(plan_chart(value)), devices_table(value), *more)))
-    return "".join(parts([comparison_table(value.comparisons, repr(value)[1:-1])]))
+    return "".join(parts([comparison_table(value.comparisons, f"{repr(value)[1:-1]}; MiB")]))
 
 
 def chart(value: Plan) -> Drawing:

@@ -21,6 +21,7 @@ TONES: Final[dict[str, Tone]] = {"inside": "good", "below": "warning", "above": 
 WORDS = {"inside": "inside", "below": "below", "above": "ABOVE"}
 
 
+PLANNED: Final = "MiB: planned (expected, at most) beside measured"
 SCREEN: Final = 24
 """Rows up to which a run is shown whole."""
 TIMES: Final = 8
@@ -33,7 +34,7 @@ def verification_page(found: Verification, *, details: bool = False) -> Iterator
         yield from (Prose(one_line(line), "warning") for line in found.remarks)
         yield Prose("nothing is compared: the plan holds no model here, or the run measured nothing of it")
         return
-    shown, title = found.comparisons, "planned (expected, at most) beside measured"
+    shown, title = found.comparisons, PLANNED
     whole = details or len(shown) <= SCREEN
     if not whole:
         shown, title = worst(shown), f"{title}, worst of each device"
@@ -123,9 +124,9 @@ def _cells(one: Comparison) -> list[str]:
     ]
 
 
-def comparison_table(comparisons: Iterable[Comparison], title: str = "") -> Table:
-    """A row for each; MiB."""
-    columns = ("device", "phase", "what", "planned MiB", "at most", "measured", "error", "")
+def comparison_table(comparisons: Iterable[Comparison], title: str = PLANNED) -> Table:
+    """A row for each."""
+    columns = ("device", "phase", "what", "planned", "at most", "measured", "error", "")
     rows = tuple[tuple[Words, ...], ...]((*_cells(one), _verdict(one)) for one in comparisons)
     return Table(columns, rows, frozenset(columns[3:7]), title=title)
 
