@@ -334,6 +334,15 @@ def test_extract_reads_in_chunks_keeps_captures_and_no_logits() -> None:
     assert len(read.work.captures) == 1
 
 
+@pytest.mark.parametrize("keep", ["device", "host", "disk"])
+@pytest.mark.parametrize("kind", ["evaluate", "extract", "pii", "werewolf"])
+def test_states_of_a_run_are_stored_wherever_they_wait(kind: str, keep: str) -> None:
+    role = next(iter(api.load(EXAMPLES[kind]).roles))
+    asked = f'captures=[{{role: {role}, sites: ["blocks.*.hook_resid_post"], positions: last, keep: {keep}}}]'
+    capturing = [phase.work for phase in phases(kind, asked) if phase.work.captures]
+    assert capturing and all(work.shard_bytes for work in capturing)
+
+
 def test_extract_captures_what_it_generates_when_asked() -> None:
     found = phases("extract", "extract.generate=true")
     assert names(found) == ["model load", "model prefill", "model decode"]

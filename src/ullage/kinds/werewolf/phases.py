@@ -107,8 +107,7 @@ def _turns(
 ) -> tuple[Phase, ...]:
     """What role `name` says and chooses in its `share` of the asks of a game in every condition."""
     captures = stored_captures(name, workload)
-    stores = any(capture.keep == "disk" for capture in captures)
-    work = base_work(name, workload).but(shard_bytes=1 if stores else 0)  # each batch is a shard of its own
+    work = base_work(name, workload).but(shard_bytes=1 if captures else 0)  # each batch is a shard of its own
     asks = _asks(section, work)
     texts = [each for each in asks if each.sort == "text"]
     choices = [each for each in asks if each.sort == "choice"]
