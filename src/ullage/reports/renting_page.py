@@ -34,9 +34,9 @@ def renting_page(found: Renting) -> Iterator[Part]:
 def renting_table(found: Renting, title: str = "") -> Table:
     """A line for each set."""
     _, time, _, unit = _unit(found)
-    columns = ("cards", "verdict", "GiB free", time, "$ an hour", "$ in all", "from")
+    columns = ("cards", "verdict", "GiB free", time, "$ an hour", "$ in all", "by")
     rows = tuple(_cells(each, unit) for each in found.rentals)
-    return Table(columns, rows, frozenset(columns[2:6]), title=title, noted=frozenset({"from"}))
+    return Table(columns, rows, frozenset(columns[2:6]), title=title, noted=frozenset({"by"}))
 
 
 def _recommended(found: Renting, whole: str) -> Iterator[str]:

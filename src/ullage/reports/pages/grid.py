@@ -52,7 +52,7 @@ def grid(
     if layout is None:
         yield from _stacked(heads, rows, right, width)
     else:
-        yield from _row(heads, *layout, right)
+        yield from _row(heads, *layout, right, heads=True)
         for row in rows:
             if row[0].cell_len > layout[0][0]:
                 yield from folded(row[0], width)
@@ -142,8 +142,14 @@ def _noted(rows: Sequence[Row], chosen: int, notes: dict[str, int]) -> list[Row]
     return found
 
 
-def _row(row: Row, widths: Sequence[int], gap: int, right: Sequence[bool]) -> Iterator[Text]:
+def _row(
+    row: Row, widths: Sequence[int], gap: int, right: Sequence[bool], *, heads: bool = False
+) -> Iterator[Text]:
+    """Cells begin side by side; headings end so."""
     held = [folded(cell, each) for cell, each in zip(row, widths, strict=True)]
+    if heads:
+        most = max(map(len, held))
+        held = [[Text()] * (most - len(each)) + each for each in held]
     for pieces in zip_longest(*held):
         line = Text()
         for at, piece in enumerate(pieces):
