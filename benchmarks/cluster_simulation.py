@@ -26,8 +26,12 @@ from typing import Any, NamedTuple
 
 import result_file
 
+from ullage.planning.cluster.crew import Crew
 from ullage.planning.cluster.interruptions import lost_seconds
-from ullage.planning.cluster.partition import Crew, best_partition, wall_seconds
+from ullage.planning.cluster.partition import best_partition
+from ullage.planning.cluster.passes import Passes
+from ullage.planning.cluster.wall import wall_seconds
+from ullage.units import Estimate
 
 HOUR = 3600.0
 ASKED = 0.05
@@ -49,8 +53,16 @@ class Fleet(NamedTuple):
 
     @property
     def crew(self) -> Crew:
+        record = Passes(1.0, 1, Estimate(self.record, self.record, self.record))
         return Crew(
-            self.machines * self.each, self.machines, self.record, self.beside, self.an_hour / HOUR, self.back
+            self.machines * self.each,
+            self.machines,
+            (record,),
+            1,
+            0.0,
+            self.beside,
+            self.an_hour / HOUR,
+            self.back,
         )
 
 
@@ -138,15 +150,21 @@ def settings() -> list[Setting]:
     for machines, each in ((1, 1), (3, 2), (20, 8), (1000, 8)):
         for an_hour in (0.0, 0.02, 0.1, 0.5):
             for seconds in (20.0, 120.0, 600.0):
-                for rounds in (3, 20):
+                for rounds in (0.5, 1, 3, 20):
                     fleet = Fleet(machines, each, seconds / 100, 0.5, an_hour, 300.0)
-                    examples = machines * each * rounds * 100
-                    if an_hour and machines == 1 and rounds == 3:
+                    examples = round(machines * each * rounds) * 100
+                    if not examples or (an_hour and machines == 1 and rounds <= 3):
                         continue  # one lucky or unlucky hour, and no mean
                     name = f"{machines} x {each}, {an_hour} an hour, {seconds:.0f} s, {rounds} rounds"
                     found.append(Setting(name, (fleet,), examples, 100))
     fast, slow = Fleet(100, 8, 0.5, 1.0, 0.05, 300.0), Fleet(50, 4, 2.0, 1.0, 0.0, 0.0)
     found.append(Setting("two kinds", (fast, slow), 3_000_000, 100))
+    few, many = Fleet(1, 8, 0.09, 0.5, 0.5, 300.0), Fleet(30, 1, 1.2, 0.5, 0.5, 300.0)
+    found.append(Setting("two kinds, one of them in its second round", (few, many), 80_000, 400))
+    for machines, back in ((20, 1800.0), (2, 600.0), (1, 3600.0)):
+        fleet = Fleet(machines, 8, 0.4, 0.5, 1.0, back)
+        name = f"{machines} x 8, one an hour, {back:.0f} s until replaced"
+        found.append(Setting(name, (fleet,), machines * 8 * 10 * 100, 100))
     for examples, fleet in (
         (10**6, Fleet(8, 8, 0.3, 0.5, 0.05, 300.0)),
         (10**9, Fleet(1000, 8, 0.1, 0.5, 0.05, 300.0)),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import json
-from math import exp, isclose
+import re
+from math import ceil, exp, isclose
 from pathlib import Path
 
 import jsonschema
@@ -14,8 +16,12 @@ from hypothesis import strategies as st
 import ullage
 from ullage.cli.main import main
 from ullage.facts.node import CARD_FAILURES, parse_nodes
+from ullage.planning.cluster.crew import Crew, steady_rate
 from ullage.planning.cluster.interruptions import expected_seconds, lost_seconds, missed_seconds
-from ullage.planning.cluster.partition import Crew, best_partition, steady_rate, wall_seconds
+from ullage.planning.cluster.partition import best_partition
+from ullage.planning.cluster.passes import Passes
+from ullage.planning.cluster.wall import wall_seconds
+from ullage.units import Estimate
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FILE = str(EXAMPLES / "pii.yaml")
@@ -37,12 +43,17 @@ def plan_on(capsys):
 
 def crews(rates=RATES):
     return st.builds(
-        lambda machines, each, record, beside, rate, back: Crew(
-            machines * each, machines, record, beside, rate, back
+        lambda machines, each, passes, beside, rate, back: Crew(
+            machines * each, machines, (passes,), 1, 0.0, beside, rate, back
         ),
         st.integers(1, 200),
         st.integers(1, 8),
-        st.floats(0.001, 10),
+        st.builds(
+            lambda sequences, batch, seconds: Passes(sequences, batch, Estimate(seconds, seconds, seconds)),
+            st.sampled_from((0.1, 1.0, 2.5, 3.0)),
+            st.integers(1, 64),
+            st.floats(0.001, 10),
+        ),
         st.floats(0.01, 100),
         rates,
         st.floats(0, 1000),
@@ -58,11 +69,12 @@ def test_an_expectation_is_that_of_its_first_step(seconds, rate, back):
     assert isclose(expected_seconds(seconds, rate, back), solved, rel_tol=1e-4)
 
 
-@given(SECONDS, RATES, st.floats(0, 1000), st.floats(0.1, 1e6))
-def test_losses_only_add(seconds, rate, back, whole):
+@given(SECONDS, RATES, st.floats(0, 1000), st.floats(0.1, 1e6), st.floats(0, 1))
+def test_losses_only_add(seconds, rate, back, whole, others):
     assert expected_seconds(seconds, rate, back) >= seconds * (1 - 1e-12)
     assert lost_seconds(seconds, rate) >= -1e-9
-    assert 0 <= missed_seconds(back, whole) <= min(back, whole)
+    assert 0 <= missed_seconds(back, whole, others) <= back
+    assert missed_seconds(back, whole, 0.0) == back  # nobody else works meanwhile
 
 
 @given(st.lists(crews(), min_size=1, max_size=3), st.integers(1, 10**7), st.integers(1, 64))
@@ -82,9 +94,51 @@ def test_no_other_number_of_batches_is_sooner_done_beside_a_slow_replica(found, 
 @given(crews(), st.integers(1, 1000), st.integers(1000, 10**7))
 def test_all_is_never_sooner_done_than_the_replicas_can(crew, records, examples):
     whole = wall_seconds([crew], records, examples)
+    at_once = ceil(examples / crew.replicas)
+    assert wall_seconds([crew], at_once, examples) >= crew._replace(back=0.0).expected(at_once) * (1 - 1e-9)
     assert whole >= examples / records / crew.replicas * crew.partition(records) * (1 - 1e-9)
     twice = crew._replace(replicas=2 * crew.replicas, machines=2 * crew.machines)
     assert steady_rate([twice], records) >= steady_rate([crew], records)
+    calm, calm_twice = (each._replace(rate=0.0) for each in (crew, twice))
+    assert wall_seconds([calm_twice], records, examples) <= wall_seconds([calm], records, examples)
+    assert wall_seconds([calm], records, examples) <= whole * (1 + 1e-9)
+    assert wall_seconds([calm], records, examples) <= wall_seconds([calm], records, 2 * examples)
+
+
+@given(st.lists(crews(st.just(0.0)), min_size=1, max_size=3), st.integers(1, 100), st.floats(0.01, 4))
+def test_without_losses_each_partition_goes_to_who_is_free_first(found, records, rounds):
+    replicas = sum(crew.replicas for crew in found)
+    partitions = max(round(rounds * min(replicas, 200)), 1)
+    free = [(0.0, crew.partition(records)) for crew in found for _ in range(crew.replicas)]
+    heapq.heapify(free)  # of equals the fastest first; the plan waits for the slowest
+    ends = []
+    for _ in range(partitions):
+        now, seconds = free[0]
+        ends.append(now + seconds)
+        heapq.heapreplace(free, (now + seconds, seconds))
+    planned = wall_seconds(found, records, partitions * records)
+    assert planned >= max(ends) * (1 - 1e-6)
+    if len(found) == 1 or partitions >= replicas:
+        assert planned <= max(ends) + max(seconds for _, seconds in free)
+
+
+@given(st.sampled_from((1.0, 2.5, 0.3, 3.0)), st.integers(1, 64), st.integers(1, 5000))
+def test_a_partition_has_whole_passes(sequences, batch, records):
+    passes = Passes(sequences, batch, Estimate(1.0, 1.0, 1.0))
+    full = sequences * records / batch
+    if passes.certain:
+        assert passes.of(records) == ceil(round(full, 6))
+    assert full * 0.98 <= passes.of(records) <= full + 1
+    assert passes.of(records + 1) >= passes.of(records) * 0.98
+
+
+@pytest.mark.parametrize(("mean", "batch"), [(0.3, 8), (3.1, 8), (8.1, 8), (16.3, 16), (60.5, 64), (70.3, 2)])
+def test_of_what_only_some_records_have_the_mean_of_whole_passes_is_taken(mean, batch):
+    chances = [exp(-mean)]
+    for number in range(1, 300):
+        chances.append(chances[-1] * mean / number)
+    passes = sum(chance * ceil(number / batch) for number, chance in enumerate(chances))
+    assert Passes(mean / 10, batch, Estimate(1.0, 1.0, 1.0)).of(10) == pytest.approx(passes, rel=0.02)
 
 
 def test_nodes_are_read_as_they_are_written():
@@ -108,6 +162,7 @@ def test_nodes_are_read_as_they_are_written():
         ("4x(8xH100-80GB", "names no nodes"),
         ("4x(8xH1000)", "H1000"),
         ("999999x(8xH100-80GB)", "at most 100,000 nodes"),
+        ("1000000000000x(8xH100-80GB)", "at most 100,000 nodes"),
     ],
 )
 def test_what_names_no_nodes_is_one_line(plan_on, text, said):
@@ -142,6 +197,45 @@ def test_the_whole_is_its_parts_and_what_they_cost():
     assert node.record_seconds.expected == pytest.approx(alone, rel=0.01)
 
 
+@pytest.mark.parametrize("name", ["extract.yaml", "evaluate.yaml"])
+def test_a_partition_takes_what_a_run_of_its_records_takes(name):
+    workload = ullage.load(EXAMPLES / name, ["examples=100000"])
+    plan = ullage.plan_cluster(workload, "1x(1xA100-80GB; spot 0/h)", partition=50)
+    alone = ullage.plan(ullage.load(EXAMPLES / name, ["examples=50"]), "A100-80GB", advice=False)
+    steady = {phase.name for phase in alone.phases if phase.activity != "load" and phase.verb != "check"}
+    took = sum(time.total_seconds.expected for time in alone.times if time.phase in steady)
+    loads = sum(time.total_seconds.expected for time in alone.times if time.bound == "load")
+    each = 0.03 + took + (loads if name == "evaluate.yaml" else 0)
+    assert plan.steady.expected + plan.end.expected == pytest.approx(2000 * each, rel=0.01)
+
+
+@pytest.mark.parametrize("examples", [1, 3, 100])
+def test_a_partition_has_no_more_records_than_there_are(examples):
+    workload = ullage.load(FILE, [f"examples={examples}"])
+    for asked in (None, 10**12):
+        plan = ullage.plan_cluster(workload, "4x(8xL4)", partition=asked)
+        assert plan.partition <= examples
+        assert plan.seconds is not None
+
+
+def test_nodes_that_are_lost_too_often_are_said():
+    plan = ullage.plan_cluster(ullage.load(FILE), "4x(8xL4; spot 100000/h)")
+    assert (plan.seconds, plan.usd) == (None, None)
+    assert "nodes are lost before a partition" in str(plan)
+
+
+def test_a_node_in_its_start_is_not_lost():
+    workload = ullage.load(FILE)
+    early = ullage.plan_cluster(workload, "4x(8xL4; spot 1/h; start 60s)", partition=200)
+    late = ullage.plan_cluster(workload, "4x(8xL4; spot 1/h; start 3h)", partition=200)
+    assert late.interruptions < early.interruptions < 4 * (early.steady.expected + early.end.expected) / 3600
+
+
+def test_what_is_read_is_a_record_and_no_prefix_that_all_share():
+    plan = ullage.plan_cluster(ullage.load(FILE), "4x(8xL4; spot 0/h)")
+    assert plan.read_per_second.expected == pytest.approx(256 * 5 * plan.records_per_second.expected)
+
+
 def test_a_slow_network_is_the_limit_and_said():
     workload = ullage.load(EXAMPLES / "extract.yaml")
     free = ullage.plan_cluster(workload, "4x(8xH100-80GB)")
@@ -160,6 +254,36 @@ def test_losing_nodes_costs_time_and_is_said():
     assert spot.partition < calm.partition
     assert spot.interruptions > 100 * calm.interruptions > 0
     assert "nodes are expected to be lost" in str(spot)
+
+
+@pytest.mark.parametrize("name", ["pii.yaml", "extract.yaml"])
+def test_a_node_of_one_card_takes_what_a_plan_of_that_card_does(name):
+    workload = ullage.load(EXAMPLES / name, ["examples=100000", "partition={per_card: 1, bytes: 1TiB}"])
+    plan = ullage.plan_cluster(workload, "1x(1xL4; spot 0/h; start 1s)", partition=10**9)
+    alone = ullage.plan(ullage.load(EXAMPLES / name, ["examples=100000"]), "L4", advice=False)
+    assert plan.seconds.expected == pytest.approx(alone.total_seconds.expected + 11, rel=0.01)
+    assert plan.nodes[0].usd_per_hour == alone.cost.usd_per_hour
+    assert plan.usd.expected == pytest.approx(alone.cost.usd.expected, rel=0.01)
+
+
+def test_the_page_s_example_is_what_is_planned():
+    page = (EXAMPLES.parent / "docs" / "cluster-plans.md").read_text()
+    plan = ullage.plan_cluster(ullage.load(FILE), "4x(8xL4; spot 0.5/h)", partition=136)
+    assert f"in `B = {plan.steady.expected:,.0f}` s" in page
+    assert f"= {plan.records_per_second.expected:.1f}` records a second" in page
+    assert f"`t = 0.03 + 0.103 + 60.8 = {plan.slow_end:.1f}`" in page
+
+
+def test_every_interval_holds_its_expectation_and_the_page_says_them():
+    for nodes in ("1x(1xL4)", "7x(8xL4; spot 1/h; disk 1MB/s)", "300x(8xA100-80GB; spot 0.05/h) + 2x(4xL4)"):
+        for examples in (1, 1000, 10**9):
+            plan = ullage.plan_cluster(ullage.load(FILE, [f"examples={examples}"]), nodes)
+            found = [getattr(plan, name) for name in plan.__slots__]
+            found += [getattr(node, name) for node in plan.nodes for name in node.__slots__]
+            for each in (each for each in found if isinstance(each, Estimate)):
+                assert each.low <= each.expected <= each.high
+            many = [f"{each:,}" if each > 1 else "one" for each in (plan.partitions, plan.partition)]
+            assert re.search("{} partitions? of {} record".format(*many), str(plan))
 
 
 def test_the_document_has_what_the_page_says(plan_on):

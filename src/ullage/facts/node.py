@@ -83,7 +83,7 @@ def parse_nodes(text: str, own: Mapping[str, Gpu] | None = None) -> tuple[NodeTy
 
 
 def _node_type(part: str, text: str, own: Mapping[str, Gpu] | None) -> NodeType:
-    match = re.fullmatch(r"\s*(\d{1,6})\s*[x*]\s*\((.+)\)\s*", part)
+    match = re.fullmatch(r"\s*(\d{1,30})\s*[x*]\s*\((.+)\)\s*", part)
     if match is None or not int(match[1]):
         raise InputError(f"{text!r} names no nodes; write {FORMS}")
     cards, *said = _outside_brackets(match[2], ";")

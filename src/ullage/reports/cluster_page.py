@@ -41,22 +41,27 @@ def cluster_page(plan: ClusterPlan) -> Page:
 
 
 def _answer(plan: ClusterPlan) -> Iterator[str]:
-    what = f"{plan.examples:,} records" if plan.examples != 1 else "one record"
+    what = _many(plan.examples, "record")
     if plan.seconds is None:
         yield f"{what}: time and cost {UNKNOWN}"
         return
     assert plan.partition is not None
+    assert plan.partitions is not None
     yield f"{what} in {durations(plan.seconds)}, {dollars(plan.usd)}, {dollars(plan.usd_per_1000)} per 1000"
     yield (
         f"start {durations(plan.start)}; then {spread(plan.records_per_second)} records/s for "
         f"{durations(plan.steady)}; the last partitions {durations(plan.end)}"
     )
-    yield f"{plan.partitions:,} partitions of {plan.partition:,} records"
+    yield f"{_many(plan.partitions, 'partition')} of {_many(plan.partition, 'record')}"
     if plan.interruptions >= LEAST_LOST:
         yield (
             f"{plan.interruptions:,.2g} nodes are expected to be lost; {100 * plan.lost_share:.2g} % of the "
             "work is done again for it"
         )
+
+
+def _many(count: int, noun: str) -> str:
+    return f"one {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _row(node: NodePlan) -> tuple[str, ...]:
@@ -92,8 +97,11 @@ def _limits(plan: ClusterPlan) -> Iterator[str]:
             f"{_flow(plan.written_per_second)} of results; at the start {number(plan.fetched_bytes)} GiB of "
             "models"
         )
-    if plan.slow_end is not None:
-        yield f"a replica of half the speed makes the end up to {duration(plan.slow_end)} longer, and no more"
+    if plan.slow_end is not None and plan.slow_steady is not None:
+        yield (
+            f"a replica of half the speed makes the steady state {duration(plan.slow_steady)} longer, and "
+            f"the end up to {duration(plan.slow_end)}"
+        )
 
 
 def _flow(value: Estimate) -> str:

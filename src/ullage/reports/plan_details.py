@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from ullage.reports.advice_page import advice_parts
-from ullage.reports.figures import UNKNOWN, dollars, durations, ends, number, whole
+from ullage.reports.figures import ends, number, whole
 from ullage.reports.gauge import gauge
 from ullage.reports.items import layers_of, merged
 from ullage.reports.latency_page import latency_tables
-from ullage.reports.pages.page import Facts, Fold, Items, Part, Prose, Section
+from ullage.reports.pages.page import Fold, Items, Part, Prose, Section
 from ullage.reports.pages.table import Table
 from ullage.reports.pages.words import Span
 from ullage.reports.storage_page import stored_lines
@@ -20,7 +20,6 @@ from ullage.units import GIB
 if TYPE_CHECKING:
     from ullage.facts.gpu import Gpu
     from ullage.planning.bill import LineItem
-    from ullage.planning.cost import Cost
     from ullage.planning.hosted import Hosted
     from ullage.planning.plan import DevicePlan, Plan
 
@@ -38,16 +37,6 @@ def in_detail(plan: Plan, *, items: bool = False) -> Iterator[Part]:
     yield from advice_parts(plan)
     yield from (Prose(f"warning: {line}", "warning") for line in plan.warnings)
     yield notes(plan)
-
-
-def in_short(plan: Plan) -> Iterator[Part]:
-    """Time, cost, and what is to be warned of."""
-    usd = dollars(plan.total_usd) if plan.cost is not None else "no price is known for these cards"
-    pairs = [("time", durations(plan.total_seconds) if plan.times else UNKNOWN), ("cost", usd)]
-    pairs += [] if plan.cost is None else [("price", _priced(plan.cost))]
-    yield Facts(tuple((name, (Prose(said),)) for name, said in pairs))
-    for line in plan.warnings:
-        yield Prose(f"Warning: {line}", "warning")
 
 
 def in_full(plan: Plan, *, items: bool = True) -> Iterator[Section]:
@@ -170,14 +159,6 @@ def _items(items: list[LineItem], everything: bool) -> Part:
     small = len(items) - len(shown)
     caption = f"and {small} below {number(SMALL)} GiB each (--items shows all)" if small else ""
     return Table(columns, rows, frozenset(columns[2:4]), caption) if rows else Prose(caption, "note")
-
-
-def _priced(cost: Cost) -> str:
-    """What cards cost, and whose price that is."""
-    return (
-        f"{dollars(cost.usd_per_hour)} an hour, {dollars(cost.usd_per_1000_examples)} per 1000 examples "
-        f"({cost.provider}, {cost.label} price as of {cost.as_of})"
-    )
 
 
 def _of_hosted(each: Hosted, examples: int) -> str:

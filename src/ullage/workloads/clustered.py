@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ullage.facts.node import NodeType
     from ullage.facts.price import Prices
     from ullage.planning.cluster.cluster_plan import ClusterPlan
-    from ullage.planning.cluster.shares import Share
+    from ullage.planning.cluster.share import Share
     from ullage.planning.plan import Plan
     from ullage.spec.workload import Workload
 
@@ -44,12 +44,13 @@ def plan_cluster(
     elif find_kind(workload.kind).partitioner:
         workload = workload.model_copy(update={"partition": Partition()})
     shares = [_share(workload, node, base, prices) for node in types]
-    return cluster_plan(workload.name or workload.kind, workload.examples, shares, partition)
+    title = workload.name or workload.kind
+    return cluster_plan(title, workload.examples, shares, partition, workload.partition)
 
 
 def _share(workload: Workload, node: NodeType, base: Path | None, prices: Prices) -> Share:
     from ullage.planning.cluster.replica import replica_of
-    from ullage.planning.cluster.shares import Share
+    from ullage.planning.cluster.share import Share
 
     found = list(_tried(workload, node, base, prices))
     holding = [pair for pair in found if pair[1].verdict == "fits"]

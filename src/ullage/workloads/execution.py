@@ -27,7 +27,7 @@ from ullage.records.journal import RESUMED
 from ullage.records.manifest import Manifest
 from ullage.records.places import base_of_a_run
 from ullage.records.record import Measured, Record
-from ullage.records.replica import record_of_all, records_of_each_kind
+from ullage.records.replica import record_of_all, records_of_each_kind, share_a_machine
 from ullage.runtime.machine import environment
 from ullage.runtime.opening import Options, open_session
 from ullage.runtime.progress import Progress
@@ -132,7 +132,8 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
         if begun.carrier is None:
             leave_evidence(session, [(record, session.begun_with)], run, known_as)
         else:
-            alone = replicas_of_a_card(plan) == 1
+            waits = plan.gpus.abilities.processor and share_a_machine(record.outcome)
+            alone = replicas_of_a_card(plan) == 1 and not waits
             leave_evidence(session, records_of_each_kind(record), run, known_as, timed=alone)
     return record
 

@@ -49,8 +49,9 @@ class NodePlan:
 @dataclass(frozen=True, slots=True)
 class ClusterPlan(Shown):
     """All machines together; `verdict` is the worst of any. `seconds` go from asking for them until the last
-    record is there: `start`, the steady state, and an end in which some have nothing to do. `lost_share` of
-    all work is begun again because a machine went; `slow_end` is what a replica of half the speed would add.
+    record is there: `start`, the steady state, and an end in which some have nothing to do. `interruptions`
+    are machines lost until then; `lost_share` of all work is begun again for it. A replica of half the speed
+    would make the steady state `slow_steady` seconds longer, and the end up to `slow_end`.
     Bytes a second are those of the steady state, for all machines. None where the time of a phase is not
     known, or a price is not."""
 
@@ -69,6 +70,7 @@ class ClusterPlan(Shown):
     usd_per_1000: Estimate | None
     interruptions: float
     lost_share: float
+    slow_steady: float | None
     slow_end: float | None
     read_per_second: Estimate | None
     written_per_second: Estimate | None

@@ -24,14 +24,17 @@ def expected_seconds(seconds: float, rate: float, back: float) -> float:
     return expm1(rate * seconds) * (1 / rate + back)
 
 
-def missed_seconds(back: float, whole: float) -> float:
-    """Of the `back` seconds until a machine is replaced, those in which there is still work, in the mean, for
-    a machine lost at any time of `whole` seconds: back - back^2 / (2 whole), and half of them all where a
-    replacement takes as long."""
+def missed_seconds(back: float, whole: float, others: float) -> float:
+    """Of the `back` seconds until a machine is replaced, those that cost work, in the mean, for a machine
+    lost at any time of `whole` seconds, while the others do `others` of all work.
+
+    With y seconds to go they would end without it after y / others. So it is the mean of min(back, y /
+    others): back - others back^2 / (2 whole), and half of whole / others where a replacement takes as long.
+    """
     if not whole:
         return 0.0
-    missed = min(back, whole)
-    return missed - missed * missed / (2 * whole)
+    missed = min(back, whole / others) if others else back
+    return missed - others * missed * missed / (2 * whole)
 
 
 def lost_seconds(seconds: float, rate: float) -> float:
@@ -42,6 +45,12 @@ def lost_seconds(seconds: float, rate: float) -> float:
 def attempts_lost(seconds: float, rate: float) -> float:
     """How often a partition is begun in vain, in the mean."""
     return expm1(min(rate * seconds, _MOST))
+
+
+def expected_largest(mean: float) -> float:
+    """The mean of the largest of a Poisson number of values anywhere between 0 and 1, 0 where there are none:
+    1 - (1 - exp(-mean)) / mean."""
+    return 1 + expm1(-mean) / mean if mean > _LEAST * _LEAST else mean / 2
 
 
 def later_at_the_end(seconds: float, rate: float, at_work: float) -> float:
@@ -57,6 +66,6 @@ def later_at_the_end(seconds: float, rate: float, at_work: float) -> float:
     chance = -expm1(-rate * seconds)
     later, weight, lost = 0.0, 1.0, at_work * chance
     while weight * lost > _LEAST and chance < 1:
-        later += weight * (1 + expm1(-lost) / lost)
+        later += weight * expected_largest(lost)
         weight, lost = weight / 2, lost * chance
     return inf if chance >= 1 else later

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Final
 
 from ullage.facts.gpu import GpuSet
+from ullage.phases.blocks import base_work
 from ullage.phases.phase import Phase
+from ullage.planning.cluster.passes import Passes
 from ullage.planning.cluster.sharing import replicas_of_a_card, shared
 from ullage.planning.device import HOST
 from ullage.planning.phase_time import PhaseTime, sum_times
@@ -20,6 +21,9 @@ from ullage.units import NO_TIME, ZERO, Estimate, Interval
 TOKEN_BYTES: Final = Estimate(2.0, 5.0, 12.0)
 """Of text and what a file says around it, assumed: four to five letters a token in English, fewer elsewhere,
 and up to three bytes a letter."""
+ROW_BYTES: Final = Estimate(100.0, 250.0, 1000.0)
+"""What a record leaves beside what is generated for it: 250 were measured of a pii record with one candidate
+(500 of `ullage sample verify`), elsewhere it is assumed."""
 HANDLING: Final = Estimate(0.01, 0.03, 2.0)
 """Seconds that a partition takes beside its records: handed out, written, renamed, told of. 0.03 were
 measured on one machine's disk (benchmarks/cluster_scaling.py); a store that nodes share may take more."""
@@ -30,9 +34,9 @@ eight at once took 5 to 20 on two processors (benchmarks/cluster_scaling.py)."""
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """`sharing` of them are on one card. `record`: seconds of one in the steady state, the others at work,
-    None where a phase's are not known; `each_partition` beside its records, with `swaps`, loading models
-    that do not stay; `at_start` once; `batch` records fill every pass.
+    """`sharing` of them are on one card. `passes` are those of its records, each with its seconds while the
+    others are at work, None where a phase's are not known; `each_partition` are seconds beside its records,
+    with `swaps`, loading models that do not stay; `at_start` once; `batch` records fill the longest passes.
     `peak` is of its fullest card, `host` of host memory; `weights` are the bytes of its checkpoints, `read`
     and `written` bytes of one record."""
 
@@ -41,7 +45,7 @@ class Replica:
     verdict: Verdict
     peak: Interval
     host: Interval
-    record: Estimate | None
+    passes: tuple[Passes, ...] | None
     swaps: Estimate
     each_partition: Estimate
     at_start: Estimate
@@ -53,7 +57,14 @@ class Replica:
     @property
     def known(self) -> bool:
         """Whether it is known how long it takes."""
-        return self.record is not None
+        return self.passes is not None
+
+    @property
+    def record(self) -> Estimate | None:
+        """Seconds of one in the steady state, every batch full; None where they are not known."""
+        if self.passes is None:
+            return None
+        return sum((each.seconds_of_a_record for each in self.passes), NO_TIME)
 
 
 def replica_of(plan: Plan) -> Replica:
@@ -62,11 +73,13 @@ def replica_of(plan: Plan) -> Replica:
     pairs = list(_timed(plan))
     swapped = [] if plan.workload.partition is None else [p for p in pairs if _swaps(p[0])]
     pairs = [pair for pair in pairs if pair not in swapped]
-    steady = sum_times(time for phase, time in pairs if not phase.once)
+    sharing = replicas_of_a_card(plan)
+    steady = [_passes(phase, time, plan, sharing) for phase, time in pairs if not phase.once]
+    passes = tuple(each for each in steady if each is not None)
     loads = sum_times(time for phase, time in pairs if phase.once and phase.activity == "load")
     others = sum_times(time for phase, time in pairs if phase.once and phase.activity != "load")
     swaps = sum((time.seconds or NO_TIME for _, time in swapped), NO_TIME)
-    known = steady is not None and loads is not None and others is not None
+    known = len(passes) == len(steady) and loads is not None and others is not None
     known &= len(pairs) + len(swapped) == len(plan.times)
     known &= all(time.seconds is not None for _, time in swapped)
     loads, others = loads or NO_TIME, others or NO_TIME
@@ -75,21 +88,20 @@ def replica_of(plan: Plan) -> Replica:
     cards = [device.peak.device for device in plan.devices if device.name.startswith(("gpu:", "cpu"))]
     text_read, text_written = _texts(plan)
     states = written(plan)
-    sharing = replicas_of_a_card(plan)
     return Replica(
         plan.gpus,
         sharing,
         plan.verdict,
         max(cards, key=lambda peak: peak.high, default=ZERO),
         next((device.peak.device for device in plan.devices if device.name == HOST), ZERO),
-        shared(steady * (1 / examples), plan, sharing) if known and steady is not None else None,
+        passes if known else None,
         swaps,
         HANDLING + others + swaps,
         OPENING + loads,
-        _batch(pairs),
+        _batch(passes),
         sum(each.bytes.expected for each in plan.stored if not each.each),
         TOKEN_BYTES * text_read,
-        TOKEN_BYTES * text_written + Estimate(*(size / examples for size in states)),
+        ROW_BYTES + TOKEN_BYTES * text_written + Estimate(*(size / examples for size in states)),
     )
 
 
@@ -103,18 +115,27 @@ def _timed(plan: Plan) -> Iterator[tuple[Phase, PhaseTime]]:
     return ((phase, times[phase.name]) for phase in plan.phases if phase.name in times)
 
 
-def _batch(pairs: Sequence[tuple[Phase, PhaseTime]]) -> int:
-    """Records that fill a pass of the phase which takes longest."""
-    steady = [(time.total_seconds, phase.work.passes) for phase, time in pairs if not phase.once]
-    took = [(seconds.expected, passes) for seconds, passes in steady if seconds is not None and passes]
-    return ceil(1 / max(took)[1]) if took else 1
+def _passes(phase: Phase, time: PhaseTime, plan: Plan, sharing: int) -> Passes | None:
+    """None where nobody knows how long one takes."""
+    if time.seconds is None:
+        return None
+    work = phase.work
+    return Passes(work.passes * work.batch, work.batch, shared(time.seconds, plan, sharing))
+
+
+def _batch(passes: Sequence[Passes]) -> int:
+    """Records that fill a pass of the phase which takes longest, of those that all records are in."""
+    took = [(each.seconds_of_a_record.expected, each) for each in passes if each.certain and each.sequences]
+    if not took:
+        return 1
+    longest = max(took, key=lambda each: each[0])[1]
+    return max(round(longest.batch / longest.sequences), 1)
 
 
 def _texts(plan: Plan) -> tuple[float, float]:
-    """Tokens of a record's longest reading and of all that is written for it."""
-    works = [phase.work for phase in plan.phases if not phase.once]
-    read = max(
-        (work.batch * work.passes * (work.prompt_tokens + work.cached_tokens) for work in works), default=0.0
-    )
-    new = sum(work.batch * work.passes * work.new_tokens for work in works if work.activity != "prefill")
-    return read, new
+    """Tokens of a record's own prompt, as the role reads it that is first asked, and of all that is written
+    for it."""
+    steady = [phase for phase in plan.phases if not phase.once]
+    read = base_work(steady[0].running, plan.workload).prompt_tokens if steady else 0
+    works = [phase.work for phase in steady if phase.activity != "prefill"]
+    return read, sum(work.batch * work.passes * work.new_tokens for work in works)

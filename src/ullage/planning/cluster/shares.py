@@ -2,81 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Sequence
 from math import ceil, isfinite
 from typing import Final, Literal, NamedTuple
 
-from ullage.facts.node import HOUR, NodeType
-from ullage.facts.price import SetPrice
+from ullage.facts.node import HOUR
 from ullage.planning.cluster.cluster_plan import Bound, ClusterPlan, NodePlan
+from ullage.planning.cluster.crew import Crew, steady_rate
 from ullage.planning.cluster.interruptions import attempts_lost, lost_seconds
-from ullage.planning.cluster.partition import Crew, best_partition, steady_rate, wall_seconds
-from ullage.planning.cluster.replica import HANDLING, OPENING, Replica
-from ullage.planning.cluster.sharing import AT_WORK
+from ullage.planning.cluster.notes import notes, notes_on_size
+from ullage.planning.cluster.partition import best_partition
+from ullage.planning.cluster.share import STARTING, Share
+from ullage.planning.cluster.wall import wall_seconds, while_at_work
 from ullage.planning.cost import per_1000
-from ullage.units import NO_TIME, Estimate
+from ullage.spec.partition import Partition
+from ullage.units import NO_TIME, Estimate, parse_bytes
 
-STARTING: Final = Estimate(60.0, 180.0, 600.0)
-"""Seconds from asking for a machine until it works, image included; assumed where it is not said."""
 ENDS: Final = range(len(Estimate._fields))
 LIKELY: Final = Estimate._fields.index("expected")
 
 
-class Share(NamedTuple):
-    """Machines of one type, how many replicas each has, and what one costs an hour."""
-
-    node: NodeType
-    replicas: int
-    replica: Replica
-    price: SetPrice | None
-
-    @property
-    def usd_per_hour(self) -> float | None:
-        """Of one machine: as the user says, else as a list does."""
-        if self.node.price is not None:
-            return self.node.price
-        return None if self.price is None else self.price.usd_per_hour
-
-
 def cluster_plan(
-    title: str, examples: int, shares: Sequence[Share], partition: int | None = None
+    title: str,
+    examples: int,
+    shares: Sequence[Share],
+    partition: int | None = None,
+    cut: Partition | None = None,
 ) -> ClusterPlan:
     """What `examples` take on all machines of `shares`; without `partition` records in one, with those that
-    are soonest done."""
-    bounds = [_bound(share) for share in shares]
-    known = all(record is not None for record, _ in bounds)
-    crews = [_crews(shares, bounds, end) for end in ENDS] if known else []
-    likely = crews[LIKELY] if known else []
-    size = partition
-    if size is None and known:
-        size = best_partition(likely, examples, max(share.replica.batch for share in shares))
+    are soonest done, and with no more bytes than `cut` says, where a run is cut into partitions."""
+    known = all(share.replica.known for share in shares)
+    found = [_crews(shares, end) for end in ENDS] if known else []
+    if partition is None and known:
+        partition = best_partition(found[LIKELY], examples, max(share.replica.batch for share in shares))
+    held = _held(shares, cut)
+    size = None if partition is None else min(partition, max(examples, 1), held)
     start = Estimate(*map(max, zip(*map(_until_it_works, shares), strict=True)))
-    course = _course(crews, size, examples, start)
-    rate, seconds = course.records_per_second, course.seconds
-    usd = _usd(shares, seconds)
-    lost = sum(share.node.count * share.node.interruptions for share in shares)
+    course = _course(found, size, examples, start)
+    crews = [] if size is None else [while_at_work(each, size, examples) for each in found]
+    likely = crews[LIKELY] if crews else []
+    usd = _usd(shares, course.seconds)
     return ClusterPlan(
         title,
         examples,
         "tight" if any(share.replica.verdict == "tight" for share in shares) else "fits",
-        tuple(_node_plan(share, *bound) for share, bound in zip(shares, bounds, strict=True)),
+        tuple(map(_node_plan, shares)),
         size,
         None if size is None else ceil(examples / size),
         start,
         course.steady,
         course.end,
-        seconds,
-        rate,
+        course.seconds,
+        course.records_per_second,
         usd,
         None if usd is None else usd * per_1000(examples),
-        0.0 if seconds is None else lost * seconds.expected,
+        _interruptions(likely, course),
         _lost(likely, size),
-        None if size is None or not known else max(crew.partition(size) for crew in likely),
+        None if course.steady is None or size is None else _slower(likely, size) * course.steady.expected,
+        None if size is None or not likely else max(crew.partition(size) for crew in likely),
         _flow(shares, size, crews, "read"),
         _flow(shares, size, crews, "written"),
         sum(share.node.count * share.replica.weights for share in shares),
-        tuple(_notes(shares, known)),
+        (*notes(shares), *notes_on_size(size, held, cut, course.seconds is not None)),
     )
+
+
+def _held(shares: Sequence[Share], cut: Partition | None) -> int:
+    """Records that a partition's bytes are expected to hold."""
+    longest = max((share.replica.read.expected for share in shares), default=0.0)
+    return max(int(parse_bytes(cut.bytes) / longest), 1) if cut is not None and longest else sys.maxsize
 
 
 class _Course(NamedTuple):
@@ -95,30 +90,39 @@ def _course(crews: Sequence[Sequence[Crew]], size: int | None, examples: int, st
     walls = [wall_seconds(each, size, examples) for each in crews]
     if not all(map(isfinite, walls)):
         return _Course()
-    low, likely, high = (steady_rate(each, size) for each in crews)
+    low, likely, high = (steady_rate(while_at_work(each, size, examples), size) for each in crews)
     steady = Estimate(examples / low, examples / likely, examples / high)
-    end = Estimate(*(max(wall - busy, 0.0) for wall, busy in zip(walls, steady, strict=True)))
+    ends = [max(wall - busy, 0.0) for wall, busy in zip(walls, steady, strict=True)]
+    end = Estimate(min(ends), ends[LIKELY], max(ends))  # of shorter partitions more may be left to wait for
     return _Course(steady, end, start + steady + end, Estimate(high, likely, low))
 
 
-def _bound(share: Share) -> tuple[Estimate | None, Bound]:
-    """Seconds of a record of one replica, with what its machine's network and disk carry of them all."""
-    record, node = share.replica.record, share.node
+def _carried(share: Share) -> tuple[Estimate, Estimate]:
+    """Seconds in which a machine's network, and its disk, carries a record of each of its replicas."""
+    node, replica = share.node, share.replica
+    both = replica.read + replica.written
+    return (
+        both * (share.replicas / node.network) if node.network else NO_TIME,
+        replica.written * (share.replicas / node.disk) if node.disk else NO_TIME,
+    )
+
+
+def _pace(share: Share) -> tuple[Estimate | None, Bound]:
+    """Seconds of a record of one replica in the steady state, and what they wait for."""
+    record = share.replica.record
     if record is None:
         return None, "unknown"
-    carried = share.replica.read + share.replica.written
-    slowest: Bound = "compute"
-    for name, speed, size in (("network", node.network, carried), ("disk", node.disk, share.replica.written)):
-        if speed is not None:
-            crossing = size * (share.replicas / speed)
-            if crossing.expected > record.expected:
-                slowest = "network" if name == "network" else "disk"
-            record = Estimate(*map(max, record, crossing))
-    return record, slowest
+    network, disk = _carried(share)
+    most = max(record.expected, network.expected, disk.expected)
+    bound: Bound = "compute"
+    if most > record.expected:
+        bound = "network" if most == network.expected else "disk"
+    return Estimate(*map(max, record, network, disk)), bound
 
 
-def _node_plan(share: Share, record: Estimate | None, bound: Bound) -> NodePlan:
+def _node_plan(share: Share) -> NodePlan:
     node, replica = share.node, share.replica
+    record, bound = _pace(share)
     each = None if record is None else record.per(share.replicas)
 
     def needs(size: Estimate) -> Estimate | None:
@@ -172,21 +176,20 @@ def _fetch(share: Share) -> Estimate | None:
     return Estimate(seconds, seconds, seconds)
 
 
-def _crews(shares: Sequence[Share], bounds: Sequence[tuple[Estimate | None, str]], end: int) -> list[Crew]:
-    found = []
-    for share, (record, _) in zip(shares, bounds, strict=True):
-        assert record is not None
-        found.append(
-            Crew(
-                share.node.count * share.replicas,
-                share.node.count,
-                record[end],
-                share.replica.each_partition[end],
-                share.node.interruptions,
-                _until_it_works(share)[end],
-            )
+def _crews(shares: Sequence[Share], end: int) -> list[Crew]:
+    return [
+        Crew(
+            share.node.count * share.replicas,
+            share.node.count,
+            share.replica.passes or (),
+            end,
+            max(carried[end] for carried in _carried(share)),
+            share.replica.each_partition[end],
+            share.node.interruptions,
+            _until_it_works(share)[end],
         )
-    return found
+        for share in shares
+    ]
 
 
 def _usd(shares: Sequence[Share], seconds: Estimate | None) -> Estimate | None:
@@ -197,6 +200,21 @@ def _usd(shares: Sequence[Share], seconds: Estimate | None) -> Estimate | None:
     return seconds * (
         sum((price or 0.0) * s.node.count for price, s in zip(prices, shares, strict=True)) / HOUR
     )
+
+
+def _interruptions(crews: Sequence[Crew], course: _Course) -> float:
+    """Machines that are lost while there is work: one that is not replaced yet is not lost again."""
+    if course.steady is None or course.end is None:
+        return 0.0
+    whole = course.steady.expected + course.end.expected
+    return sum(crew.machines * crew.rate * whole / (1 + crew.rate * crew.back) for crew in crews)
+
+
+def _slower(crews: Sequence[Crew], size: int) -> float:
+    """The share by which the steady state is longer where one of the fastest replicas has half its speed."""
+    lacks = max(steady_rate([crew], size) / crew.replicas for crew in crews) / 2
+    rate = steady_rate(crews, size)
+    return lacks / (rate - lacks)
 
 
 def _lost(crews: Sequence[Crew], size: int | None) -> float:
@@ -229,35 +247,3 @@ def _flow(
             flow += crew.replicas * size / crew.expected(size) * (1 + again) * size_of_one
         ends.append(flow)
     return Estimate(*ends)
-
-
-def _notes(shares: Sequence[Share], known: bool) -> Iterator[str]:
-    yield (
-        f"assumed: {_said(HANDLING)} a partition for handing it out and writing it down; {_said(OPENING)} "
-        "until a replica's process can load; 5 bytes (2-12) a token of text"
-    )
-    for share in shares:
-        least, seconds, most = share.replica.swaps
-        if seconds:
-            told = f"{seconds:.1f} s ({least:.1f}-{most:.1f})"
-            yield f"{share.node}: each partition loads its models anew: {told}"
-    if any(share.node.start is None for share in shares):
-        yield f"assumed: a node works {_said(STARTING)} after it is asked for; say it: start 5min"
-    if any(share.node.network is None for share in shares):
-        yield "models lie on each node's disk; say a node's network, and fetching them is counted"
-    if any(share.node.spot is None for share in shares):
-        yield "nodes that nobody takes away fail as 16,384 H100 did: 419 times in 54 days (arXiv 2407.21783)"
-    if any(share.replica.sharing > 1 for share in shares):
-        low, likely, high = (100 * share for share in AT_WORK)
-        yield (
-            f"replicas share cards that compute {likely:g} % ({low:g}-{high:g}) of the time in which a phase "
-            "waits for the processor: assumed"
-        )
-    yield "a node that is lost is replaced as fast as one starts; both are paid"
-    if not known:
-        names = ", ".join(str(share.node) for share in shares if not share.replica.known)
-        yield f"how long a record takes is not known on {names}: no time, no cost, no partition"
-
-
-def _said(seconds: Estimate) -> str:
-    return f"{seconds.expected:g} s ({seconds.low:g}-{seconds.high:g})"
