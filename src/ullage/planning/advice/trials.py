@@ -114,6 +114,7 @@ class Trials:
         self.found: list[Candidate] = []
         self.best = Best()
         self._seen: dict[tuple[GpuSet, tuple[Step, ...]], Candidate] = {}
+        self._changed: dict[tuple[Step, ...], Workload] = {(): workload}
         self._valid: dict[Changes, bool] = {}
         self._refused: set[Step] = set()
 
@@ -151,8 +152,10 @@ class Trials:
         return self.workload.roles
 
     def changed(self, steps: tuple[Step, ...]) -> Workload:
-        """The workload with these steps. Raises InputError."""
-        return self._apply(self.workload, changes_of(steps))
+        """The workload with these steps, of which others begin alike. Raises InputError."""
+        if steps not in self._changed:
+            self._changed[steps] = self._apply(self.changed(steps[:-1]), steps[-1].changes)
+        return self._changed[steps]
 
     def allows(self, steps: tuple[Step, ...]) -> bool:
         """Whether a file may say so, and none of them was refused by itself: nothing is planned for that."""
