@@ -363,6 +363,31 @@ def test_a_rejected_record_stands_among_the_rejects(work):
     assert found["verified.jsonl"].count(b"\n") == plain["verified.jsonl"].count(b"\n") - 1
 
 
+def test_a_run_that_is_interrupted_on_a_cluster_says_how_it_goes_on_there(work, capsys):
+    class Interrupted(partitioned.Here):
+        def carry(self, session, parts):
+            partitioned.do_partition(session, parts, parts.part(0), "a", "b")
+            raise KeyboardInterrupt
+
+    from ullage.runtime.opening import Options
+    from ullage.workloads.execution import Begun, execute
+
+    begun = Begun(carrier=Interrupted(), on="head:6379")
+    with pytest.raises(KeyboardInterrupt):
+        execute(ullage.plan(ullage.load(PARTED), base=work), work / "run", Options(quiet=True), begun)
+    assert f"`ullage run --resume {work / 'run'} --on head:6379` goes on" in capsys.readouterr().err
+
+
+def test_a_store_of_one_process_is_refused_for_a_cluster(work):
+    from ullage.runtime.opening import Options
+    from ullage.workloads.execution import Begun, execute
+
+    made = ullage.plan(ullage.load(PARTED, ["partition.store=memory://parts"]), base=work)
+    with pytest.raises(InputError, match="memory:// is of one process"):
+        execute(made, work / "run", Options(quiet=True), Begun(carrier=partitioned.Here()))
+    assert not (work / "run").exists()
+
+
 WRONG = [
     ({"partition": {"bytes": "many"}}, "partition.bytes: 'many' is no size"),
     ({"partition": {"records": 0}}, "partition.records"),

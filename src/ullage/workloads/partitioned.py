@@ -94,11 +94,16 @@ def carrier_at(on: str, options: Options) -> Carrier | None:
     return made
 
 
-def check_partitions(plan: Plan) -> None:
-    """Raises InputError for work that is not done in partitions, and for a store that takes none."""
+def check_partitions(plan: Plan, elsewhere: bool) -> None:
+    """Raises InputError for work that is not done in partitions, and for a store that takes none, or that
+    whoever does them `elsewhere` does not see."""
     _partitioner(plan).input_of(plan)
     assert plan.workload.partition is not None
     if plan.workload.partition.store is not None:
+        if elsewhere and plan.workload.partition.store.startswith("memory://"):
+            raise InputError(
+                "partition.store: memory:// is of one process, and a cluster has many; name a bucket"
+            )
         store, key = Store(plan.workload.partition.store), f"tried-{token_hex(8)}"
         store.put_new(b"{}", key)
         store.remove(key)
