@@ -13,7 +13,7 @@ from ullage.records.ended import Ended
 from ullage.records.parts import Part, Parts
 from ullage.records.status import status_of
 from ullage.reports.console import PlainConsole
-from ullage.reports.pages.screen import show_page
+from ullage.reports.pages.screen import show
 from ullage.reports.status_page import MOST, status_document, status_page
 from ullage.workloads import partitioned
 
@@ -53,7 +53,7 @@ def cut_short(tmp_path, monkeypatch):
 
 def shown(found):
     text = io.StringIO()
-    show_page(status_page(found), PlainConsole(file=text, width=200))
+    show(status_page(found), PlainConsole(file=text, width=200))
     return text.getvalue()
 
 

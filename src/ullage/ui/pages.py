@@ -41,7 +41,7 @@ class View:
 
 def planner(view: View, *, whole: bool) -> str:
     """The page, or of it what lies within `main`."""
-    from ullage.reports.plan_parts import in_full, notes
+    from ullage.reports.plan_details import in_full, notes
     from ullage.ui.shown import above
 
     plan = view.found.plan
