@@ -164,6 +164,7 @@ def test_verifications_and_records():
     peak = Measured("model prefill", "gpu:0", 1, 2, None, None, 1.0)
     record = Record(where, (peak,) * 50, 1000, 123_456, 12.34, 0, {"long": "x" * 10_000})
     assert one_line(record) == "<Record of 1,000 examples, 123,456 tokens in 12.3 s on A100: 50 peaks>"
+    assert " in 12.3 s, its last part on A100" in one_line(replace(record, resumed=True))
     jsonschema.validate(json.loads(json.dumps(record.to_json())), ullage.document_schema("record"))
     cells = parsed(replace(record, measured=(replace(peak, phase=HOSTILE, live=3 * 2**20),)))
     assert cells.tags.count("tr") == 2

@@ -63,9 +63,10 @@ class Record:
     resumed: bool = False
 
     def __repr__(self) -> str:
+        part = ", its last part" if self.resumed else ""
         return (
-            f"<Record of {self.examples:,} examples, {self.tokens:,} tokens in {self.seconds:,.1f} s on "
-            f"{self.environment.gpu}: {len(self.measured)} peaks>"
+            f"<Record of {self.examples:,} examples, {self.tokens:,} tokens in {self.seconds:,.1f} s{part} "
+            f"on {self.environment.gpu}: {len(self.measured)} peaks>"
         )
 
     def _repr_html_(self) -> str:

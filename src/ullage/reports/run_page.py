@@ -44,10 +44,10 @@ class RunCheckDocument:
 def run_page(folder: Path, record: Record) -> Iterator[Part]:
     """What was done, the peaks, and where to look next."""
     rate = record.tokens / record.seconds if record.seconds else 0.0
-    yield Prose(
-        f"{record.examples:,} records, {record.tokens:,} tokens in {record.seconds:,.1f} s "
-        f"({rate:,.0f} tokens/s with loading) -> {folder}"
-    )
+    took = f" in {record.seconds:,.1f} s ({rate:,.0f} tokens/s with loading)"
+    if record.resumed:
+        took = f"; the last part took {record.seconds:,.1f} s"
+    yield Prose(f"{record.examples:,} records, {record.tokens:,} tokens{took} -> {folder}")
     if record.splits:
         yield Prose(f"memory ran out {record.splits} times; those batches were split and nothing is lost")
     yield from (Prose(str(fit)) for fit in fits_in(record.outcome))
