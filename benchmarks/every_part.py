@@ -2,12 +2,14 @@
 
 from ullage.reports.charts import Line, Lines, table
 from ullage.reports.pages.page import (
+    AtOnce,
     Beside,
     Code,
     Entry,
     Facts,
     Figure,
     Fold,
+    Gauge,
     Items,
     Listed,
     Own,
@@ -66,6 +68,7 @@ PAGE = Page(
                     reveal="show it",
                 ),
                 Facts((("time", (Prose("3 s"),)), ("picture", (Picture(PNG, "a red dot"),)))),
+                AtOnce((((Gauge(0.5, 0.6, "12 of 24 GiB", "good"),), 1),), Prose("at once"), "--details"),
                 Own("words"),
             ),
         ),
@@ -76,4 +79,5 @@ TEXTS = (
     *("Every part", "An opening.", "A warning.", "Looked through", "question 11", "as judge sees it", "seen"),
     *("above", "below", "1.25", "1.00 to 1.50", "A line that rises.", "2.5", "Deeper", "an item", "another"),
     *("paste: me", "inside", "A game", "[lie]", "a wolf", "3 s", "a red dot"),
+    *("12 of 24 GiB", "at once"),
 )

@@ -13,6 +13,8 @@ from typing import Any
 from unusual_runs import RAW, Seen, Way, on_a_terminal
 from unusual_stage import BODIES, PLAN, RUN, SYSTEM, Situation, Stage, one_line
 
+ENDED = (0, 1, 2)
+"""Done, done with more failed than the file allows, or refused; each of them is told."""
 EVIL = "a\x1b[2J\x1b]0;owned\x07\r\nullage: error: all is well\u202e\u2028\x9b1mb"
 """Clears a screen, names a window, forges a line, turns round what is read."""
 FORGED = "ullage: error: all is well"
@@ -142,23 +144,23 @@ def _data(kind: str) -> Iterator[Situation]:
 
     text = "text" if kind == "pii" else "question"
     field = {"text_field": "question"} if kind == "extract" else {}
-    yield Situation("an id", kind, "escaped", told(change(id=EVIL), **field), (0, 2))
+    yield Situation("an id", kind, "escaped", told(change(id=EVIL), **field), ENDED)
     yield Situation(
-        "an id in an error", kind, "escaped", told(change(id=EVIL, **{text: ["x"]}), **field), (0, 2)
+        "an id in an error", kind, "escaped", told(change(id=EVIL, **{text: ["x"]}), **field), ENDED
     )
     yield Situation(
         "an id that is too long for its error", kind, "escaped",
-        told(change(id=EVIL + "i" * 100_000, **{text: "word " * 3000}), **field), (0, 2),
+        told(change(id=EVIL + "i" * 100_000, **{text: "word " * 3000}), **field), ENDED,
     )  # fmt: skip
     yield Situation(
-        "half a character in an id", kind, "done, or one line", told(change(id="\ud800"), **field), (0, 2)
+        "half a character in an id", kind, "done, or one line", told(change(id="\ud800"), **field), ENDED
     )
     yield Situation(
         "half a character in a text", kind, "done, or one line",
-        told(change(**{text: "half \ud800 of it", "candidates": []}), **field), (0, 2),
+        told(change(**{text: "half \ud800 of it", "candidates": []}), **field), ENDED,
     )  # fmt: skip
     yield Situation(
-        "a field's name", kind, "escaped", told(lambda row: (row.pop(text), row.update({EVIL: 1}))), (0, 2)
+        "a field's name", kind, "escaped", told(lambda row: (row.pop(text), row.update({EVIL: 1}))), ENDED
     )
 
 
@@ -201,7 +203,7 @@ def _pages() -> Iterator[Situation]:
         work = _rewritten(stage, "pii", lambda row: None, types="types.yaml", system=SYSTEM)
         return stage.ullage("run", work, "--out", "out")
 
-    yield _plain("a type's label", "pii", labels, (0, 2))
+    yield _plain("a type's label", "pii", labels, ENDED)
 
     def changed(stage: Stage) -> Seen:
         stage.run("evaluate")
@@ -272,7 +274,7 @@ def _servers() -> Iterator[Situation]:
             return seen, _forged(seen) or ("" if status == 200 else _kept(stage.folder, KEY))
 
         yield Situation(
-            f"a server's words, status {status}", "evaluate", "escaped, the key kept secret", words, (0, 2)
+            f"a server's words, status {status}", "evaluate", "escaped, the key kept secret", words, ENDED
         )
 
 
@@ -299,7 +301,7 @@ def _secrets() -> Iterator[Situation]:
     )
     yield Situation(
         "a password in a URL", "evaluate", expected,
-        kept(lambda stage: _served(stage, "evaluate", 401, address), SECRET), (0, 2),
+        kept(lambda stage: _served(stage, "evaluate", 401, address), SECRET), ENDED,
     )  # fmt: skip
     yield Situation(
         "a token in a URL", "evaluate", expected,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -67,6 +68,22 @@ def check_ordinary(path: Path) -> None:
     """Raises FormatError where something is there that is no file on a disk: a device, a pipe, a folder."""
     if path.exists() and not path.is_file():
         raise FormatError(f"{path}: is no ordinary file")
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Inside, no other process on this machine is in the same folder: of several that want the same, one
+    fetches it, and the others find it there. Folders that one left half full when it was killed are gone."""
+    import fcntl
+    import shutil
+
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / ".lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for half in (*folder.glob("*.tmp"), *folder.glob("*/*.tmp")):
+            if half.is_dir():
+                shutil.rmtree(half, ignore_errors=True)
+        yield
 
 
 def made_whole(folder: Path, write: Callable[[Path], object]) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from errno import EIO
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final, NamedTuple, TypeVar
@@ -23,7 +25,8 @@ from ullage.errors import InputError, MissingExtraError
 T = TypeVar("T")
 SCHEMES: Final = ("s3", "gs", "file", "memory")
 WAITS: Final = [0.5, 2.0, 8.0, 20.0]
-"""Seconds between tries of what a store did not do: errors of its own, timeouts, slow downs."""
+"""Seconds between tries of what a store did not do, half or as much again by chance: errors of its own,
+timeouts, slow downs."""
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -120,13 +123,17 @@ class Store:
     def get(self, key: str, path: Path) -> Stat:
         """Copies an object to a file. Raises InputError where it was replaced meanwhile."""
 
-        def ask() -> None:
+        def ask() -> bool:
             path.unlink(missing_ok=True)
             self._files.get_file(self._at(key), str(path))
+            if self.stat(key) != before:
+                return False
+            if (came := path.stat().st_size) != before.size:
+                raise OSError(EIO, f"{came:,} of its {before.size:,} bytes came")
+            return True
 
         before = self.stat(key)
-        self._asked(key, ask)
-        if self.stat(key) != before or path.stat().st_size != before.size:
+        if not self._asked(key, ask):
             raise InputError(f"{self.named(key)}: was replaced while it was read")
         return before
 
@@ -232,7 +239,7 @@ class Store:
                         f"{self.named(key)}: the store does not do it, {len(WAITS) + 1} times asked: "
                         f"{_said(error)}"
                     ) from error
-                time.sleep(wait)
+                time.sleep(wait * random.uniform(0.5, 1.5))  # so that a cluster does not come back as one
         raise AssertionError("the last try returns or raises")
 
 

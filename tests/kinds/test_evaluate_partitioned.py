@@ -15,6 +15,7 @@ from remote_server import Server, completion
 import ullage
 from ullage.cli.main import main
 from ullage.errors import InputError, UllageError, UnsupportedError
+from ullage.kinds.evaluate import run as evaluating
 from ullage.kinds.evaluate.inquiries import Inquiries
 from ullage.records.failing import AGAIN, OUTCOME
 from ullage.records.folder import RunFolder
@@ -25,7 +26,7 @@ from ullage.runtime.opening import Options, open_session
 from ullage.workloads import merging, partitioned
 from ullage.workloads.execution import Begun, execute
 from ullage.workloads.loading import plan_of
-from ullage.workloads.partitioned import do_partition
+from ullage.workloads.partitioned import do_partition, try_partition
 
 SCRIPTED = {
     "kind": "evaluate",
@@ -395,11 +396,12 @@ def test_a_cluster_shares_out_what_each_partition_loads():
     assert said.seconds.expected > swapped.seconds.expected
 
 
-def test_what_actors_do_of_an_evaluation_is_what_is_done_here(work, whole, tmp_path):
-    """Each opens the run by its folder alone; the driver holds no model, and says what is said of all."""
+def test_what_actors_do_of_an_evaluation_is_what_is_done_here(work, whole, tmp_path, monkeypatch):
+    """Each opens the run by its folder alone; the driver holds no model, and says what is said of all. A
+    trial of none of a partition's records still asks the known answers, which the first one does."""
     options = Options(quiet=True)
 
-    class Carrying:
+    class Carrying(partitioned.Here):
         def carry(self, session, parts):
             run = session.folder
             for number in reversed([*parts.left()]):
@@ -408,9 +410,18 @@ def test_what_actors_do_of_an_evaluation_is_what_is_done_here(work, whole, tmp_p
                 made = plan_of(run.manifest().plan, str(run.path), work)
                 with open_session(made, own, options) as opened:
                     do_partition(opened, parts, parts.part(number), f"a{number % 2}", "node")
+                    tried.append(number)
+                    try_partition(opened, parts, parts.part(number), range(0))
 
+    def known(*given):
+        asked.append(tried[-1] if tried else None)
+        return real(*given)
+
+    asked, tried, real = [], [], evaluating.known_answers
+    monkeypatch.setattr(evaluating, "known_answers", known)
     made = ullage.plan(ullage.load(cut(5)), "cpu", base=work)
     execute(made, tmp_path / "run", options, Begun(carrier=Carrying()))
     assert results(tmp_path / "run") == results(whole[0])
     accounts = RunFolder(tmp_path / "run").record().outcome["partitions"]
     assert {name: each["partitions"] for name, each in accounts["actors"].items()} == {"a0": 3, "a1": 3}
+    assert asked == [1, 0]

@@ -340,7 +340,8 @@ def test_states_of_a_run_are_stored_wherever_they_wait(kind: str, keep: str) -> 
     role = next(iter(api.load(EXAMPLES[kind]).roles))
     asked = f'captures=[{{role: {role}, sites: ["blocks.*.hook_resid_post"], positions: last, keep: {keep}}}]'
     capturing = [phase.work for phase in phases(kind, asked) if phase.work.captures]
-    assert capturing and all(work.shard_bytes for work in capturing)
+    assert capturing
+    assert all(work.shard_bytes for work in capturing)
 
 
 def test_extract_captures_what_it_generates_when_asked() -> None:

@@ -191,8 +191,7 @@ def test_a_comparison_breaks_no_word_on_a_narrow_terminal(run, monkeypatch, colu
     shown = run("compare", f"{long}.run", "o.run")
     words = [word.strip(":") for word in shown.split()]
     assert {"calibration", "error", "records/s", f"{long}.run", "o.run"} <= set(words)
-    _, *rows = [line.split() for line in shown.splitlines() if len(line.split()) == 9]
-    assert [row[1] for row in rows] == ["fp32", "fp32"]
+    assert sum(" fp32 " in line for line in shown.splitlines()) == 2
     assert max(map(len, shown.splitlines())) <= max(int(columns), len(long) + 10)
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ullage.errors import InputError
 from ullage.memory.allocator.caching import CachingAllocator, Full
+from ullage.memory.allocator.endless import EndlessAllocator
 from ullage.memory.allocator.loading import allocate, load_into
 from ullage.memory.allocator.settings import Settings, parse_settings, settings_of
 from ullage.units import GIB, KIB, MIB
@@ -43,14 +44,24 @@ def played(allocator, steps):
 
 
 @given(STEPS, st.lists(SIZES, max_size=20))
-def test_a_branch_goes_on_as_its_origin_would(steps, more):
-    origin = made()
-    played(origin, steps)
-    branch = origin.branch()
+def test_the_endless_one_counts_as_torch_does_and_so_do_its_branches(steps, more):
+    whole, endless = made(), EndlessAllocator()
+    held, most = [], 0
+    for size, choice in steps:
+        if held and choice % 2:
+            block, address = held.pop(choice % len(held))
+            whole.free(block)
+            endless.give(address)
+        held.append((whole.allocate(size), endless.take(size)))
+        most = max(most, whole.allocated)
+        assert (endless.allocated, endless.reserved) == (whole.allocated, whole.reserved)
+    assert endless.most == most
+    branch = endless.branch()
     for size in more:
-        other, one = branch.allocate(size), origin.allocate(size)
-        assert (other.address, other.size) == (one.address, one.size)
-        assert (branch.allocated, branch.reserved) == (origin.allocated, origin.reserved)
+        whole.allocate(size)
+        branch.take(size)
+        assert (branch.allocated, branch.reserved) == (whole.allocated, whole.reserved)
+    assert endless.most == most
 
 
 @given(SETTINGS, STEPS)

@@ -9,7 +9,7 @@ import pytest
 
 import ullage
 from ullage import api
-from ullage.errors import InputError
+from ullage.errors import InputError, UnsupportedError
 from ullage.planning.advice.front import beats, chosen, front
 from ullage.planning.advice.step import Step, loss_of
 from ullage.planning.advice.trials import Candidate
@@ -282,3 +282,48 @@ def test_no_set_that_holds_it_as_it_is_is_cheaper_than_the_cheapest_entry(file, 
     cheapest = ullage.rentals(api.load(file)).best
     best = min(entry.usd_per_1000_examples for entry in plan.advice if entry.usd_per_1000_examples)
     assert best <= cheapest.cost.usd_per_1000_examples.expected * (1 + 1e-9)
+
+
+def test_a_search_traces_no_pass_that_it_has_no_time_for(monkeypatch):
+    asked = []
+
+    def traced(each, base):
+        asked.append(each)
+        raise UnsupportedError("a double")
+
+    monkeypatch.setattr("ullage.workloads.traced.trace_model", traced)
+    roles = {
+        "router": {"model": "google/gemma-3-1b-it", "precision": "bf16", "new_tokens": 16},
+        "voice": {"model": "Qwen/Qwen2.5-0.5B-Instruct"},
+        "poet": {"model": "openai-community/gpt2"},
+    }
+    own = {"router": "router", "voice": "voice"}
+    workload = {"kind": "assistant", "roles": roles, "prompt_tokens": 640, "assistant": own}
+    plan = ullage.plan(workload, "L4", advice=False)
+    as_it_is = {*asked}
+    assert as_it_is
+    short = ullage.advise(plan)
+    assert {*asked} == as_it_is
+    assert short.entries
+    assert short.search.left > 0
+    ullage.advise(plan, keep=["budget"], limit=ullage.SearchLimit(1500, 10))
+    assert len({*asked} - as_it_is) == 1
+
+
+def forget():
+    """Everything that was kept of what was computed before."""
+    for name, module in [*sys.modules.items()]:
+        if name.startswith(("ullage.memory", "ullage.planning")):
+            for each in vars(module).values():
+                if hasattr(each, "cache_clear"):
+                    each.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["extract", "pii", "assistant"])
+def test_a_search_finds_the_same_whatever_was_kept_before(name):
+    limit = ullage.SearchLimit(20, 60.0)
+    plan = ullage.plan(ROOT / f"examples/{name}.yaml", advice=False)
+    ullage.advise(plan, keep=["budget"], for_="quality", limit=limit)
+    kept = ullage.advise(plan, limit=limit)
+    forget()
+    assert ullage.advise(plan, limit=limit) == kept

@@ -246,6 +246,29 @@ def test_a_slow_network_is_the_limit_and_said():
     assert bound.nodes[0].network_needs.expected == pytest.approx(1.25e9, rel=0.05)
 
 
+def test_an_input_in_a_store_is_copied_to_every_node_and_that_is_in_the_plan():
+    given = ["examples=1000000000"]
+    here = ullage.load(FILE, given)
+    there = ullage.load(FILE, [*given, "pii.input=s3://bucket/records.jsonl"])
+    (copy,) = (
+        each for each in ullage.plan(there, advice=False).stored if each.what.startswith("copy of s3:")
+    )
+    nodes = "4x(8xL4; network 10Gbit/s; start 60s)"
+    shared, copied = (ullage.plan_cluster(each, nodes) for each in (here, there))
+    assert copied.copied_bytes == copy.bytes
+    assert shared.copied_bytes.high == 0
+    more = copied.start.expected - shared.start.expected
+    assert more == pytest.approx(copy.bytes.expected / 1.25e9)
+    assert copied.fetched_bytes == shared.fetched_bytes  # of models
+    assert copied.read_per_second.high == 0 < shared.read_per_second.low
+    assert "every node copies the whole input from its store" in str(copied)
+    assert "copies the whole input" not in str(shared)
+
+
+def test_nodes_without_cards_are_refused_with_the_reason(plan_on):
+    assert "planned with cards alone" in plan_on(FILE, "--nodes", "2x(cpu)", code=2)
+
+
 def test_losing_nodes_costs_time_and_is_said():
     workload = ullage.load(FILE, ["examples=1000000000"])
     calm = ullage.plan_cluster(workload, "1000x(8xL4)")

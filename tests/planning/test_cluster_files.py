@@ -67,7 +67,13 @@ def test_kuberays_file_is_what_its_schema_has_and_the_plan_needs(cluster):
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "8"
     assert spot["template"]["spec"]["nodeSelector"] == {"cloud.google.com/gke-spot": "true"}
     assert "nodeSelector" not in other["template"]["spec"]
-    assert "ray job submit" in text
+    assert "--gpus 'CARDS'" in text  # of two kinds: the run's plan is for one
+    assert "# CARDS: one of 1x L4, 1x A100-SXM4-80GB" in text
+
+
+def test_a_run_is_begun_for_the_cards_of_the_nodes(cluster):
+    """The head has none, and the file may say other ones."""
+    assert "ullage run SHARED/FILE --gpus '1x L4' --out" in cluster("--for", "kuberay", nodes="3x(8xL4)")
 
 
 def test_spot_nodes_without_a_label_are_told_of(cluster):

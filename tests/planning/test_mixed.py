@@ -35,7 +35,7 @@ class Made:
         shares = tuple((role, seconds / whole) for role, seconds in own.items())
         verdict = "fits" if len(steps) <= self.most else "does not fit"
         self.planned.append(steps)
-        outcome = IMPOSSIBLE._replace(verdict=verdict, known_seconds=whole, shares=shares)
+        outcome = IMPOSSIBLE._replace(verdict=verdict, over=0, known_seconds=whole, shares=shares)
         return Candidate(gpus, steps, outcome, 1.0, loss_of(steps))
 
 

@@ -9,7 +9,8 @@ from ullage import api
 from ullage.errors import InputError
 from ullage.planning.document import plan_document
 from ullage.reports.console import PlainConsole
-from ullage.reports.plan_page import show_plan
+from ullage.reports.pages.screen import show
+from ullage.reports.plan_page import plan_page
 from ullage.workloads.loading import read_plan
 
 FILE = """
@@ -100,7 +101,7 @@ def test_a_hosted_judge_is_in_the_plan_with_its_price(tmp_path, how, new_tokens,
     assert document["hosted"][0]["model"] == "gpt-4"
     (tmp_path / "plan.json").write_text(json.dumps(document))
     assert read_plan(tmp_path / "plan.json").hosted == plan.hosted
-    show_plan(plan, PlainConsole(width=80))
+    show((plan_page(plan),), PlainConsole(width=80))
     assert f"hosted   judge (gpt-4): ${plan.hosted[0].usd:,.2f} for all" in capsys.readouterr().out
     assert "judge: gpt-4 is hosted: up to 1,000 requests" in f"{plan:details}"
 

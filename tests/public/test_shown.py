@@ -17,9 +17,10 @@ from ullage.records.record import Environment, Measured, Record
 from ullage.records.verification import Comparison, TimeComparison, Verification
 from ullage.reports import shown
 from ullage.reports.console import PlainConsole
-from ullage.reports.plan_page import show_plan
-from ullage.reports.tables import new_table, print_named
-from ullage.reports.verification_page import show_verification
+from ullage.reports.pages.screen import show
+from ullage.reports.pages.table import Table
+from ullage.reports.plan_page import plan_page
+from ullage.reports.verification_page import verification_page
 from ullage.units import Estimate, Interval
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
@@ -45,12 +46,12 @@ def test_every_example(path):
 def test_a_plan_prints_as_the_terminal_shows_it():
     plan = ullage.plan(EXAMPLES[0], "4xL4", advice=False)
     console = Console(file=io.StringIO(), width=140, highlight=False, markup=False, emoji=False)
-    show_plan(plan, console)
+    show((plan_page(plan),), console)
     shown = console.file.getvalue()
     assert str(plan).split() == shown.split()
     assert "\x1b" not in str(plan)
     assert str(plan) == f"{plan}"
-    assert "line items: GiB" in f"{plan:details}"
+    assert "how it is known" in f"{plan:details}"
     with pytest.raises(ValueError, match="format"):
         f"{plan:more}"
 
@@ -114,7 +115,8 @@ def test_many_comparisons_are_one_screen_with_the_worst_of_each_device():
     pages = {}
     for details in (False, True):
         file = StringIO()
-        show_verification(value, PlainConsole(file=file, width=80, color_system=None), details=details)
+        console = PlainConsole(file=file, width=80, color_system=None)
+        show(verification_page(value, details=details), console)
         pages[details] = file.getvalue()
         assert "1 measurements exceed" in pages[details]
     short, whole = pages[False].splitlines(), " ".join(pages[True].split())
@@ -133,17 +135,17 @@ def test_many_comparisons_are_one_screen_with_the_worst_of_each_device():
 @pytest.mark.parametrize("width", [60, 74, 80])
 def test_a_table_tears_neither_names_nor_figures(width):
     names, figures = ["blocks.5.hook_resid_post", "x" * 30], ["1.25 (0.50-2.00)", "12.50 (5.00-20.00)"]
-    table = new_table("", ("site", "rows", "GiB", "dtype"), ("rows", "GiB"))
-    for name, size in zip(names, figures, strict=True):
-        table.add_row(name, "100", size, "bfloat16")
+    rows = tuple((name, "100", size, "bfloat16") for name, size in zip(names, figures, strict=True))
+    table = Table(("site", "rows", "GiB", "dtype"), rows, frozenset({"rows", "GiB"}))
     file = StringIO()
-    print_named(table, PlainConsole(file=file, width=width, color_system=None))
+    show((table,), PlainConsole(file=file, width=width, color_system=None))
     lines = file.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     for name, size in zip(names, figures, strict=True):
         at = next(at for at, line in enumerate(lines) if line.startswith(name))
-        assert size in lines[at + (width == 60)]
-        assert lines[at + (width == 60)].rstrip().endswith("bfloat16")
+        figures = lines[at + (lines[at].rstrip() == name)]
+        assert size in figures
+        assert figures.rstrip().endswith("bfloat16")
 
 
 def test_verifications_and_records():

@@ -15,6 +15,7 @@ from ullage.records.replica import (
     records_of_each_kind,
     replicas_in,
     said_of_machines,
+    share_a_machine,
     together,
 )
 from ullage.records.verification import verify
@@ -41,6 +42,12 @@ def test_what_a_record_tells_of_replicas_is_read_back():
     assert replicas_in({}) == {}
     with pytest.raises(FormatError, match="actors"):
         replicas_in({"partitions": {}})
+
+
+def test_replicas_on_one_machine_share_it():
+    assert not share_a_machine(record(a=replica("one"), b=replica("two")).outcome)
+    assert share_a_machine(record(a=replica("one"), b=replica("two"), c=replica("one")).outcome)
+    assert not share_a_machine({})
 
 
 def test_of_all_of_them_each_level_is_the_most_and_seconds_add_up_but_loading():

@@ -2,17 +2,18 @@
 
 import io
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import jsonschema
 import pytest
 
 import ullage
+from ullage.records import status
 from ullage.records.ended import Ended
 from ullage.records.parts import Part, Parts
 from ullage.records.status import status_of
 from ullage.reports.console import PlainConsole
-from ullage.reports.pages.screen import show_page
+from ullage.reports.pages.screen import show
 from ullage.reports.status_page import MOST, status_document, status_page
 from ullage.workloads import partitioned
 
@@ -52,7 +53,7 @@ def cut_short(tmp_path, monkeypatch):
 
 def shown(found):
     text = io.StringIO()
-    show_page(status_page(found), PlainConsole(file=text, width=200))
+    show(status_page(found), PlainConsole(file=text, width=200))
     return text.getvalue()
 
 
@@ -88,6 +89,31 @@ def test_while_it_goes_on_rate_and_what_is_left_are_told(cut_short, monkeypatch)
     assert found.rate == pytest.approx(4 / (last["time"] - first["time"]))
     assert found.left == pytest.approx(5 / found.rate)
     assert "1 in flight" in shown(found)
+
+
+@pytest.mark.parametrize("off", [-3600.0, 0.0, 3600.0])
+def test_clocks_of_other_machines_count_for_nothing(cut_short, monkeypatch, off):
+    """An actor whose clock is an hour off has worked no hour more, or less."""
+    parts = Parts(cut_short)
+    first, second, last = (row["time"] for row in parts.attempts())
+    took = parts.ended(1)
+    monkeypatch.setattr(Parts, "ended", lambda self, number: replace(took, ended=took.ended + off))
+    (here,) = status_of(cut_short).actors
+    assert here.seconds == pytest.approx(max(last, second + took.seconds) - first)
+
+
+def test_of_actors_that_share_a_card_each_pays_its_part(cut_short, monkeypatch):
+    parts = Parts(cut_short)
+    for name in ("one", "two"):
+        parts.note("begun", 3, actor=name, node="n", sharing=2)
+        parts.note("begun", 4, actor=name, node="n", sharing=2)
+    monkeypatch.setattr(status, "_usd_per_hour", lambda plan: 3600.0)
+    found = status_of(cut_short)
+    here, *both = (each.seconds for each in found.actors)
+    assert [each.sharing for each in found.actors] == [1, 2, 2]
+    assert found.usd == pytest.approx(here + sum(both) / 2)
+    assert "3 actors, 2 to a card, each card at $3,600.00 an hour" in shown(found)
+    valid(found)
 
 
 def test_what_was_changed_is_told_and_the_rest_shown(cut_short):

@@ -1,9 +1,16 @@
 """Where partitions are carried: addresses, and what an actor takes of a node."""
 
+import socket
+import sys
+import threading
+import time
+from types import SimpleNamespace
+
 import pytest
 
 import ullage
 from ullage.errors import InputError
+from ullage.scale import cluster
 from ullage.scale.share import Share
 
 WORK = {
@@ -53,3 +60,53 @@ def test_a_cluster_that_does_not_answer_is_one_line_at_once():
     with pytest.raises(InputError, match="no Ray cluster can be used there") as raised:
         _connect("127.0.0.1:1")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1:1", "[::1]:1", "host:port", "ray://127.0.0.1:10001", "http://127.0.0.1:8265", "local"],
+)
+def test_an_address_of_the_environment_that_is_none_is_one_line_at_once(monkeypatch, address):
+    pytest.importorskip("ray")
+    from ullage.scale.cluster import _connect
+
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(InputError) as raised:
+        _connect("ray")
+    assert str(raised.value).startswith(f"--on ray (RAY_ADDRESS is {address}): ")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", None])
+def test_a_port_where_something_else_listens_is_one_line_at_once(monkeypatch, said):
+    pytest.importorskip("ray")
+    monkeypatch.setattr(cluster, "ANSWER_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            there, _ = server.accept()
+            there.recv(100)
+            if said is None:
+                time.sleep(0.5)
+            else:
+                there.sendall(said)
+            there.close()
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        with pytest.raises(InputError, match=r"no head of a Ray cluster|timed out") as raised:
+            cluster._connect(f"127.0.0.1:{server.getsockname()[1]}")
+        answering.join()
+    assert "\n" not in str(raised.value)
+
+
+def test_a_program_that_is_of_a_cluster_already_stays_so(monkeypatch):
+    from ullage.scale.cluster import _connect
+
+    context = SimpleNamespace(gcs_address="10.0.0.1:6379")
+    here = SimpleNamespace(is_initialized=lambda: True, get_runtime_context=lambda: context)
+    monkeypatch.setitem(sys.modules, "ray", here)
+    assert _connect("ray") is False
+    assert _connect("10.0.0.1:6379") is False
+    with pytest.raises(InputError, match=r"connected to the Ray cluster at 10\.0\.0\.1:6379 already"):
+        _connect("10.0.0.2:6379")

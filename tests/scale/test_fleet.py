@@ -1,5 +1,7 @@
 """What becomes of partitions whose actors die: which are done again, searched, rejected, given up."""
 
+import errno
+import itertools
 import json
 import random
 import sys
@@ -16,8 +18,9 @@ from ullage.records.parts import Parts
 from ullage.records.status import status_of
 from ullage.scale import cluster, fleet
 from ullage.scale.bisection import DEATHS, Bisection
-from ullage.scale.fleet import REASON
+from ullage.scale.fleet import NODES, REASON
 from ullage.scale.waiting import Task, Waiting
+from ullage.workloads import execution
 
 RECORDS = 17
 WORK = {
@@ -38,12 +41,33 @@ class RayActorError(RayError):
     pass
 
 
+class RayTaskError(RayError):
+    pass
+
+
+class OutOfMemoryError(RayError):
+    pass
+
+
+class NodeDiedError(RayError):
+    pass
+
+
+class ActorUnavailableError(RayActorError):
+    pass
+
+
 class Ray:
     """As much of Ray as is asked for, in this process: an actor's work is done when it is waited for.
     `kills(method, args)` is asked before a method is done, and again after it, with what it
-    returned: True ends the actor."""
+    returned: True ends the actor, and so does an error of Ray's, which is what its death is told by."""
 
-    exceptions = SimpleNamespace(RayError=RayError, RayActorError=RayActorError)
+    exceptions = SimpleNamespace(
+        RayError=RayError,
+        RayTaskError=RayTaskError,
+        NodeDiedError=NodeDiedError,
+        ActorUnavailableError=ActorUnavailableError,
+    )
 
     def __init__(self, kills, nodes=2, seed=0):
         self._kills, self._nodes, self._chance = kills, nodes, random.Random(seed)
@@ -73,6 +97,9 @@ class Ray:
     def kill(self, actor):
         self.killed += 1
 
+    def is_initialized(self):
+        return False
+
     def shutdown(self):
         pass
 
@@ -90,11 +117,9 @@ class _Handle:
     def __getattr__(self, method):
         def remote(*args):
             def done():
-                if self._kills(method, args, None):
-                    raise RayActorError("killed before")
+                self._end(self._kills(method, args, None))
                 found = getattr(self._actor, method)(*args)
-                if self._kills(method, args, found):
-                    raise RayActorError("killed after")
+                self._end(self._kills(method, args, found))
                 return found
 
             if method == "close":
@@ -102,6 +127,11 @@ class _Handle:
             return done
 
         return SimpleNamespace(remote=remote)
+
+    @staticmethod
+    def _end(killed):
+        if killed:
+            raise killed if isinstance(killed, RayError) else RayActorError("killed")
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +149,8 @@ def work(tmp_path_factory):
 def carried(monkeypatch, folder, name, kills, seed=0, overrides=()):
     ray = Ray(kills, seed=seed)
     monkeypatch.setitem(sys.modules, "ray", ray)
-    monkeypatch.setattr(cluster, "_connect", lambda address: None)
+    monkeypatch.setitem(sys.modules, "ray.exceptions", ray.exceptions)
+    monkeypatch.setattr(cluster, "_connect", lambda address: True)
     monkeypatch.setattr(fleet, "check_nodes", lambda nodes, asked, address: None)  # test_nodes has it
     monkeypatch.setattr("ullage.scale.actor.look", lambda asked, node: [])  # so that no Ray need be installed
     monkeypatch.setattr("gc.collect", lambda: 0)  # of each actor, a fifth of a second beside torch
@@ -214,6 +245,75 @@ def test_a_partition_that_only_as_a_whole_ends_actors_ends_the_run_in_a_line(wor
     assert rows(work / "whole", "verified.jsonl") == rows(work / "local", "verified.jsonl")
 
 
+@pytest.mark.parametrize("death", [OutOfMemoryError("the node ran low"), RayActorError("exit code 0")])
+def test_however_a_record_ends_actors_it_is_rejected(work, monkeypatch, death):
+    killer = Killer({9})
+    name = type(death).__name__
+    accounts = carried(monkeypatch, work, name, lambda *given: death if killer(*given) else False)
+    assert accounts.outcome["partitions"]["rejected"] == 1
+    assert len(rows(work / name, "verified.jsonl")) == RECORDS - 1
+
+
+@pytest.mark.parametrize(
+    "death",
+    [
+        NodeDiedError("preempted"),
+        ActorUnavailableError("socket closed"),
+        RayActorError("The actor died because its node has died."),
+    ],
+)
+def test_nodes_that_come_and_go_are_no_fault_of_a_partition(work, monkeypatch, death):
+    lost = [death] * (NODES * DEATHS - 1)
+    name = f"nodes-{type(death).__name__}"
+    kills = lambda method, args, found: lost.pop() if method == "do" and found is None and lost else False  # noqa: E731
+    accounts = carried(monkeypatch, work, name, kills).outcome["partitions"]
+    assert (accounts["lost"], accounts["trials"], accounts["rejected"]) == (NODES * DEATHS - 1, 0, 0)
+    assert rows(work / name, "verified.jsonl") == rows(work / "local", "verified.jsonl")
+
+
+def test_what_ends_actors_without_any_record_is_blamed_on_none(work, monkeypatch):
+    """As a judge's known answers do, which the first partition asks beside its records."""
+
+    def kills(method, args, found):
+        return method in ("do", "try_out") and args[0].number == 0
+
+    with pytest.raises(InputError, match="partition 0 ended 3 actors without any of its records") as raised:
+        carried(monkeypatch, work, "beside", kills)
+    assert "\n" not in str(raised.value)
+    assert Parts(work / "beside").rejected() == {}
+
+
+def test_what_is_wrong_in_an_actor_names_its_node(work, monkeypatch):
+    def full(self, attempt, ended):
+        raise OSError(errno.ENOSPC, "No space left on device", str(attempt))
+
+    monkeypatch.setattr(Parts, "keep", full)
+    with pytest.raises(InputError, match=r"an actor on \S+: .*/doing/.*: No space left on device"):
+        carried(monkeypatch, work, "full", lambda *_: False)
+
+
+def test_what_is_said_to_be_done_and_is_not_there_does_not_count(work, monkeypatch):
+    monkeypatch.setattr(fleet, "SEEN_SECONDS", 0.0)
+    monkeypatch.setattr(Parts, "keep", lambda self, attempt, ended: None)
+    with pytest.raises(InputError, match=r"partition 0 was done, and is not in .*same disk on all nodes"):
+        carried(monkeypatch, work, "unseen", lambda *_: False)
+
+
+def test_times_of_actors_that_wait_for_one_processor_are_no_evidence(work, monkeypatch):
+    given = []
+    monkeypatch.setattr(execution, "leave_evidence", lambda *_, timed: given.append(timed))
+    carried(monkeypatch, work, "two", lambda *_: False)
+    assert given == [False]
+
+
+def test_a_run_that_stands_still_ends_with_what_it_waits_for(work, monkeypatch):
+    clock = SimpleNamespace(monotonic=itertools.count(step=0.3).__next__, sleep=lambda seconds: None)
+    monkeypatch.setattr(fleet, "time", clock)
+    monkeypatch.setattr(Ray, "wait", lambda self, asked, timeout: ([], asked))
+    with pytest.raises(fleet.StalledError, match="nothing went on for 1 s: 2 actors wait to be placed"):
+        carried(monkeypatch, work, "still", lambda *_: False, overrides=["partition.patience=1"])
+
+
 def test_deaths_of_an_earlier_driver_count(work, monkeypatch):
     died = []
 
@@ -248,7 +348,7 @@ def test_one_line_of_many_is_found_in_as_many_trials_as_halvings(count, data):
         found = search.died() if line in search.trial else search.lived()
     assert found == "it is the line"
     assert list(search.suspects) == [line]
-    assert trials <= (count - 1).bit_length() + DEATHS
+    assert trials <= 1 + (count - 1).bit_length() + DEATHS
 
 
 @given(st.integers(1, 300), st.lists(st.booleans(), max_size=40))

@@ -6,13 +6,14 @@ import dataclasses
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from ullage.errors import InputError
 from ullage.scale import looking
 from ullage.scale.looking import Asked, ends_of, look, source_of, version_of
-from ullage.scale.nodes import Node, told
+from ullage.scale.nodes import Node, check_nodes, told
 
 NODE = "a1" * 14
 
@@ -102,6 +103,38 @@ def test_the_same_of_many_nodes_is_one_line():
         "nodes host-0 (00000000), host-1 (00000001), host-2 (00000002) and 2 more: is too old",
         "node host-0 (00000000): is full",
     ]
+
+
+@pytest.mark.parametrize("there", [("a", "b"), ("a",)])
+def test_a_node_that_is_lost_while_it_is_asked_is_no_obstacle(monkeypatch, asked, there):
+    def get(task):
+        if task == "b":
+            raise RuntimeError("its node has died")
+        return []
+
+    sent = SimpleNamespace(
+        options=lambda scheduling_strategy, **_: SimpleNamespace(remote=scheduling_strategy)
+    )
+    pickling = SimpleNamespace(
+        register_pickle_by_value=lambda module: None, unregister_pickle_by_value=lambda module: None
+    )
+    fake = SimpleNamespace(
+        cloudpickle=pickling,
+        remote=lambda function: sent,
+        wait=lambda tasks, **_: (tasks, []),
+        get=get,
+        nodes=lambda: [{"NodeID": each, "Alive": each in there} for each in "ab"],
+    )
+    placed = SimpleNamespace(NodeAffinitySchedulingStrategy=lambda node, soft: lambda *given: node)
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    monkeypatch.setitem(sys.modules, "ray.util", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "ray.util.scheduling_strategies", placed)
+    nodes, apart = [Node("a", "one", {}), Node("b", "two", {})], dataclasses.replace(asked, folder="")
+    if "b" not in there:
+        check_nodes(nodes, apart, "ray")
+        return
+    with pytest.raises(InputError, match=r"node two \(b\): could not be asked: its node has died"):
+        check_nodes(nodes, apart, "ray")
 
 
 def test_a_cluster_of_another_ray_is_one_line_that_says_both(monkeypatch):

@@ -31,7 +31,10 @@ def browser(server):
 
 
 def test_a_browser_enters_once_and_sees_the_plan_that_is_served(server, browser):
-    assert browser.get("/ui/").status_code == 401
+    for path in ("/ui/", "/ui/health"):
+        refused = browser.get(path)
+        assert refused.status_code == 401
+        assert "open /ui/enter?token=TOKEN once" in refused.json()["error"]["message"]
     assert browser.get("/ui/enter?token=another").status_code == 401
     entered = browser.get(enter(server))
     assert (entered.status_code, entered.headers["location"]) == (303, "/ui/")

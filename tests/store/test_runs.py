@@ -2,12 +2,14 @@
 
 import json
 import sys
+import threading
+import time
 from types import SimpleNamespace
 
 import pytest
 
 import ullage
-from ullage.copies import fetch
+from ullage.copies import fetch, home_of
 from ullage.errors import FormatError, InputError, SpecError
 from ullage.files import COPIES
 from ullage.records.depot import Depot
@@ -90,6 +92,37 @@ def test_an_object_is_fetched_once_and_each_content_apart(memory, monkeypatch):
     assert fetch(url) != tag
     assert path.read_bytes() == b"before"
     assert COPIES[url].read_bytes() == b"behind"
+
+
+def test_of_many_who_want_an_object_one_copies_it_and_what_a_killed_one_left_goes(memory, monkeypatch):
+    url = f"{memory}/key"
+    Store(memory).put_new(b"text", "key")
+    half = home_of(url) / "mark.token.tmp"
+    half.mkdir(parents=True)
+    (half / "key").write_bytes(b"te")
+    real, copied = Store.get, []
+
+    def slow(*given):
+        copied.append(given)
+        time.sleep(0.05)
+        return real(*given)
+
+    monkeypatch.setattr(Store, "get", slow)
+    threads = [threading.Thread(target=fetch, args=(url,)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(copied) == 1
+    assert COPIES[url].read_bytes() == b"text"
+    assert not half.exists()
+
+
+def test_where_there_is_no_room_copies_that_may_go_are_named(memory, monkeypatch):
+    Store(memory).put_new(b"text", "key")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=3))
+    with pytest.raises(InputError, match=r"key: its 4 bytes are more than the 3 .*objects are copies"):
+        fetch(f"{memory}/key")
 
 
 def test_an_input_that_was_replaced_is_refused_when_the_run_goes_on(work, memory, monkeypatch):
@@ -214,17 +247,16 @@ def test_of_two_who_do_one_partition_the_first_is_kept(home, tmp_path):
     assert Store(home).keys() == []
 
 
-def test_what_no_manifest_names_is_cleared(memory, tmp_path):
-    depot, store = Depot(f"{memory}/run"), Store(f"{memory}/run")
-    for number in (3, 1003):
-        (tmp_path / "attempt").mkdir(exist_ok=True)
-        (tmp_path / "attempt" / "journal.jsonl").write_text("text")
-        depot.keep(number, tmp_path / "attempt")
-    kept = store.keys()
-    for key in ("files/00000/00000003/other/a", "files/00000/00000004/lone/a", "files/00001/00001003/x/y/z"):
-        store.put_new(b"half", key)
-    depot.clear(1004)
-    assert store.keys() == kept
+def test_whoever_a_killed_driver_left_alive_may_still_end_his_partition(memory, tmp_path, monkeypatch):
+    """Between his files and his manifest another driver takes the run up: what he leaves is whole."""
+    parts, real = Parts(tmp_path), Store.put_new
+    parts.settle(f"{memory}/run")
+    (tmp_path / "attempt").mkdir()
+    (tmp_path / "attempt" / "journal.jsonl").write_text("text")
+    monkeypatch.setattr(Store, "put_new", lambda *given: Parts(tmp_path).clear() or real(*given))
+    parts.depot.keep(7, tmp_path / "attempt")
+    parts.depot.bring(7, tmp_path / "00000007")
+    assert (tmp_path / "00000007" / "journal.jsonl").read_text() == "text"
 
 
 @pytest.mark.parametrize(
@@ -272,7 +304,6 @@ def test_a_listing_that_is_stale_costs_work_and_no_results(work, memory, monkeyp
     given = workload("records.jsonl", records=3, store=memory)
     cut_short(work, given, monkeypatch, Parts, "collect", 1)
     monkeypatch.setattr(Depot, "numbers", lambda self, block: {0})
-    monkeypatch.setattr(Depot, "clear", lambda self, count: None)
     assert resumed(work) == wanted
 
 
@@ -294,7 +325,7 @@ def test_actors_need_neither_the_folder_of_the_run_nor_its_input(
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get_runtime_context=lambda: context))
     monkeypatch.setattr(acting, "look", lambda asked, node: [])
 
-    class Apart:
+    class Apart(partitioned.Here):
         """Two actors in turns; they see the model alone of what lies in `work`."""
 
         def carry(self, session, parts):
@@ -307,6 +338,14 @@ def test_actors_need_neither_the_folder_of_the_run_nor_its_input(
                 for name in "ab"
             ]
             assert [actor.open()[1] for actor in actors] == ["", ""]
+            before = parts.progress
+            assert parts.progress == before
+            with actors[0]._parts.attempt(0) as folder:
+                (folder / "journal.jsonl").write_text("half of it")
+                ends = time.monotonic() + 10
+                while parts.progress == before and time.monotonic() < ends:
+                    time.sleep(0.01)
+            assert parts.progress != before
             for number in parts.left():
                 assert actors[number % 2].do(parts.part(number), "node")[1] == ""
             assert actors[0].do(parts.part(3), "node")[1] == "", "done before: nothing comes of it"
@@ -324,7 +363,8 @@ def test_actors_need_neither_the_folder_of_the_run_nor_its_input(
 
     Store(f"{s3}/in").put(work / "records.jsonl", "records.jsonl")
     monkeypatch.setattr(execution, "Here", Apart)
-    given = workload(f"{s3}/in/records.jsonl", records=3, store=f"{s3}/runs")
+    monkeypatch.setattr(acting, "WORDS", 60)
+    given = workload(f"{s3}/in/records.jsonl", records=3, store=f"{s3}/runs", patience=1)
     assert run(work, "run", given) == wanted
     assert Store(f"{s3}/runs").keys() == []
     accounts = RunFolder(work / "run").record().outcome["partitions"]

@@ -1,5 +1,7 @@
 """Objects in a store: what is read, written once and listed, and what a store that fails ends as."""
 
+import os
+
 import pytest
 
 from ullage.errors import InputError
@@ -93,6 +95,25 @@ def test_what_a_store_does_not_do_is_one_line(memory, error, said, times):
     assert len(asked) == times
     assert str(refused.value).startswith(f"{memory}/key: ")
     assert "\n" not in str(refused.value)
+
+
+def test_bytes_that_do_not_all_come_are_asked_for_again_and_are_no_other_object(memory, tmp_path):
+    store = Store(memory)
+    store.put_new(b"all of it", "key")
+    real, came = store._files.get_file, []
+
+    def cut_off(at, path):
+        real(at, path)
+        came.append(path)
+        if len(came) < short:
+            os.truncate(path, 3)
+
+    store._files.get_file, short = cut_off, 3
+    assert store.get("key", tmp_path / "copy").size == 9
+    assert (tmp_path / "copy").read_bytes() == b"all of it"
+    came, short = [], 99
+    with pytest.raises(InputError, match=r"3 times asked: .*3 of its 9 bytes came"):
+        store.get("key", tmp_path / "copy")
 
 
 def test_a_put_that_dies_half_way_leaves_nothing_or_all(memory, tmp_path):

@@ -178,7 +178,7 @@ def test_all_that_is_followed_leads_where_it_says(shown, address, how):
     follow(shown, how, "Compare no more")
     expect_plan(shown, "batch=5")
     assert shown.locator("figure svg").count() == 1
-    follow(shown, how, "These bars as a table")
+    follow(shown, how, "All bars as a table")
     assert shown.locator("details[open] table").first.is_visible()
     follow(shown, how, "The file as it is")
     expect_plan(shown)
@@ -265,7 +265,7 @@ def test_without_script_a_form_and_links_do_the_same(browser, address):
     page.get_by_label("batch", exact=True).first.fill("4")
     page.get_by_role("button", name="Plan", exact=True).click()
     assert page.url.endswith("?set=batch%3D4")
-    page.get_by_text("What would make it fit").click()
+    page.get_by_text("Look for it").click()
     assert page.locator("#advice ol li").count() > 0
     context.close()
 
@@ -288,7 +288,7 @@ def serious_in(page):
 PAGES = {
     "planner": "",
     "mistake": "?set=batch%3D-1",
-    "beside": "?than=",
+    "beside": "?set=roles.player.precision%3Dint8&than=budget.gpus%3D4x+H100",
     "runs": "runs",
     "finished": "runs/one",
     "under-way": "runs/two",
@@ -332,21 +332,22 @@ HOSTILE = """<!doctype html><title>report</title><link rel="stylesheet" href="{0
 <script>document.title = "ran"</script><script src="{0}c"></script><svg onload="document.title = 'ran'"></svg>
 <img src="{0}d" onerror="document.title = 'ran'"><iframe src="{0}e"></iframe><object data="{0}f"></object>
 <form action="{0}g"><button>send</button></form><video src="{0}h"></video><base href="{0}">
-<style>@import "{0}i"</style>
+<style>@import "{0}i"</style><meta http-equiv="Refresh" content="0; url={0}j">
 """
 
 
-def test_a_hostile_report_runs_nothing_and_asks_nobody(browser, address, runs):
-    made_run(runs / "bad")
-    (runs / "bad" / "report.html").write_text(HOSTILE.format("http://127.0.0.1:9/"), encoding="utf-8")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_hostile_report_runs_nothing_asks_nobody_and_leads_nowhere(browser, address, runs, encoding):
+    made_run(runs / encoding)
+    (runs / encoding / "report.html").write_text(HOSTILE.format("http://127.0.0.1:9/"), encoding=encoding)
     context = browser.new_context()
     page, asked = context.new_page(), []
     page.route("http://127.0.0.1:9/**", lambda route: asked.append(route.request.url) or route.abort())
-    page.goto(f"{address}runs/bad/report")
+    page.goto(f"{address}runs/{encoding}/report")
     page.get_by_text("send").click()
     page.wait_for_timeout(200)
     assert page.title() == "report"
-    assert page.url == f"{address}runs/bad/report"
+    assert page.url == f"{address}runs/{encoding}/report"
     assert asked == []
     assert (
         page.evaluate("origin") == "null"

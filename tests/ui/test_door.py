@@ -113,9 +113,13 @@ def test_cookies_of_other_servers_of_this_machine_hide_no_token(other):
     assert page_of(FILE, token=TOKEN).get("/static/page.css", headers=headers).status_code == 200
 
 
-@pytest.mark.parametrize("address", ["/", "/runs", "/runs/one/report", "/plan.json", "/static/page.css"])
-def test_without_the_token_nothing_is_shown(address):
-    assert page_of(FILE, token=TOKEN).get(address).status_code == 401
+@pytest.mark.parametrize(
+    "address", ["/", "/health", "/runs", "/runs/one/report", "/plan.json", "/static/page.css"]
+)
+def test_without_the_token_nothing_is_shown_but_how_to_bring_it(address):
+    found = page_of(FILE, token=TOKEN).get(address)
+    assert found.status_code == 401
+    assert "open /enter?token=TOKEN once" in found.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from dataclasses import replace
 from html import unescape
 from urllib.parse import parse_qsl, urlencode
 
@@ -18,9 +19,11 @@ from starlette.testclient import TestClient
 
 import ullage
 from ullage.cli.main import main as ullage_main
+from ullage.planning.advice.entry import Nearest, Search
 from ullage.reports.figures import dollars, durations, whole
 from ullage.spec.document import read_document
 from ullage.spec.written import document_text
+from ullage.ui import pages
 from ullage.ui.app import make_app
 from ullage.ui.changed import changes_between
 from ullage.ui.runs import Runs
@@ -312,6 +315,9 @@ def test_two_plans_stand_side_by_side_with_their_difference(page):
     )
     same = page.get("/?than=").text
     assert "the same" in same
+    swapped = re.search(r'href="([^"]+)">The kept plan, with this one beside it', found)
+    assert unescape(swapped[1]) == f"/?{query(than='roles.player.precision=int8')}"
+    assert page.get(unescape(swapped[1])).text.count("<svg") == 2
 
 
 def test_every_number_has_its_line_items_with_basis_and_note(page):
@@ -328,3 +334,40 @@ def test_where_a_page_is_mounted_is_in_every_address():
     text = TestClient(app).get("/ui/").text
     assert not re.findall(r'(?:href|src|action|hx-get)="/(?!ui/)[^"]*"', text)
     assert TestClient(app).get("/ui/static/page.css").status_code == 200
+
+
+def test_what_somebody_who_rents_asks_first_stands_first(page):
+    plan = ullage.plan(ROOT / "examples/werewolf.yaml", advice=False)
+    text = unescape(page.get("/").text)
+    fullest = max(plan.devices[:4], key=lambda device: device.peak.device.high)
+    assert f"{fullest.ullage / 2**30:.2f} GiB stay free" in text
+    assert f"{dollars(plan.total_usd)} for all 100 examples" in text
+    order = ["stay free", "<svg", 'id="advice"', "Memory by device and phase</h3>", "Decisions"]
+    assert sorted(order, key=text.index) == order
+    tight = unescape(page.get("/?set=budget.gpus%3DRTX+4090").text)
+    assert re.search(r"\d+\.\d\d GiB too much", tight)
+
+
+def test_where_nothing_fits_the_nearest_is_told_and_can_be_planned():
+    plan = ullage.plan(ROOT / "examples/assistant.yaml", advice=False)
+    nearest = Nearest((("schedule", "swapped"),), "4x H100", 3 * 2**30)
+    found = replace(plan, search=Search("cost", (), 1234, 0, nearest))
+    text = unescape(pages.advice(found, State(("batch=2",)), "/ui"))
+    assert "None of 1,234 settings that were tried fits" in text
+    assert "3.00 GiB too much" in text
+    assert f'href="/ui/?{query("batch=2", "budget.gpus=4x H100", "schedule=swapped")}"' in text
+    assert "settings that were tried fits." in pages.advice(
+        replace(plan, search=Search("cost", (), 9, 0)), State(), ""
+    )
+    assert "No settings were tried" in pages.advice(None, State(), "")
+
+
+def test_two_charts_side_by_side_have_one_scale(page):
+    text = page.get(f"/?{query(than='budget.gpus=4x H100')}").text
+    kept, this = re.findall(r"<svg.*?</svg>", text)
+    at = [
+        {float(x) for x in re.findall(r'x1="([\d.]+)%"[^>]*stroke-width="2"', each)} for each in (kept, this)
+    ]
+    assert at[0] == {99.5}
+    assert at[1].pop() == pytest.approx(99.5 * 47.4 / 79.1, rel=0.01)
+    assert "+0.00" not in text

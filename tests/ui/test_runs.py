@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import time
 
 import pytest
 
@@ -14,7 +15,9 @@ pytest.importorskip("jinja2")
 
 from planner_pages import ROOT, made_run, page_of
 
+from ullage.records.ended import Ended
 from ullage.records.folder import RunFolder
+from ullage.records.parts import Part, Parts
 from ullage.reports.pages.html import script
 
 FILE = ROOT / "examples/pii.yaml"
@@ -40,7 +43,7 @@ def test_a_finished_run_is_listed_and_its_page_shows_its_memory_and_report(runs)
     assert ">finished</td>" in listed
     shown = page(runs).get("/runs/one").text
     assert "<svg" in shown
-    assert "10 examples" in shown
+    assert "10 of 10 records (100.0 %)" in shown
     assert "<script" not in shown
     report = page(runs).get("/runs/one/report")
     assert report.text == f"<h1>report</h1>{BAD}"
@@ -64,6 +67,24 @@ def test_a_run_under_way_has_its_timeline_and_planned_line(runs):
     assert names == ["gpu:0", "gpu:0, planned at most"]
     assert all(len(line["values"]) == len(told["seconds"]) for line in told["lines"])
     assert "cut short" in page(runs).get("/runs/one").text
+
+
+def test_a_run_of_partitions_has_its_progress_and_who_does_them(runs):
+    parts, now = Parts(runs / "one"), time.time()
+    (runs / "one" / "record.json").unlink()
+    parts.cut(Part(number, number, number + 1, number, number, 1, 5) for number in range(4))
+    for number in range(2):
+        with parts.attempt(number) as folder:
+            parts.note("begun", number, actor="first", node="left")
+            parts.keep(folder, Ended(number, "", 5, 50, 0, 1.0, now, "first", "left", {}, [], {}, 0))
+    shown = page(runs).get("/runs/one").text
+    assert "10 of 20 records (50.0 %)" in shown
+    assert "2 of 4 done" in shown
+    assert re.search(r'<th scope="row">first</th><td>left</td>', shown)
+    parts.settle("s3://none/there")  # where no page looks
+    shown = page(runs).get("/runs/one").text
+    assert "cut short" in shown
+    assert "lies in a store" in shown
 
 
 def damage(folder, how):

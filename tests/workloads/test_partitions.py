@@ -1,18 +1,22 @@
 """Runs in partitions: how an input is cut, and that what is put together is what one run would have left."""
 
+import errno
 import json
 import os
 import shutil
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 import small_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 
 import ullage
+from ullage.capture.tokens import read_records
 from ullage.errors import FormatError, InputError, SpecError, UllageError
+from ullage.kinds.extract import partitioned as extracting
 from ullage.kinds.pii import run as verifying
 from ullage.records.ended import Ended
 from ullage.records.failing import OUTCOME
@@ -20,7 +24,6 @@ from ullage.records.folder import RunFolder
 from ullage.records.journal import Journal, read_journal
 from ullage.records.parts import Part, Parts
 from ullage.records.replica import replicas_in
-from ullage.reports.verification_page import show_verification
 from ullage.spec.partition import Partition
 from ullage.workloads import merging, partitioned
 from ullage.workloads.cutting import cut
@@ -160,6 +163,19 @@ def test_each_partition_of_an_extraction_is_a_run_of_its_records(tmp_path, tiny)
     assert ullage.check_run(apart).holds
 
 
+def test_lines_of_spaces_that_only_utf8_has_take_no_place(tmp_path):
+    """They are skipped where texts are read, so what follows them has the place that it has without a cut."""
+    path = tmp_path / "texts.txt"
+    path.write_bytes("\ufeff\u00a0\none\n\u2003\ntwo\n\x1c\n\x85\n\xff\nthree\n".encode())
+    with extracting.looked_over(None) as look:
+        parts = list(cut(path, Partition(records=1), look))
+    read = 0
+    for part in parts:
+        assert part.item == read
+        read += sum(1 for _ in read_records(path, "text", part=part))
+    assert read == 4
+
+
 @pytest.fixture
 def tiny(tmp_path, model_folder):
     small_models.write_texts(tmp_path / "texts.jsonl", 20)
@@ -267,11 +283,65 @@ def test_whoever_does_a_partition_second_keeps_nothing(tmp_path):
     for actor in ("first", "second"):
         with parts.attempt(3) as folder:
             (folder / "journal.jsonl").write_bytes(b"")
-            digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-            parts.keep(folder, Ended(3, digest, 1, 1, 0, 0.1, 0.0, actor, "node", {}, (), {}, 0))
+            parts.keep(folder, replace(ended(3), actor=actor))
     assert parts.ended(3).actor == "first"
     parts.clear()
     assert os.listdir(parts.path) == ["00000003"]
+
+
+def ended(number):
+    digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    return Ended(number, digest, 1, 1, 0, 0.1, 0.0, "actor", "node", {}, (), {}, 0)
+
+
+def test_whoever_is_still_at_work_when_a_run_is_taken_up_keeps_all_or_nothing(tmp_path):
+    parts = Parts(tmp_path)
+    parts.path.mkdir()
+    with parts.attempt(3) as folder, (folder / "journal.jsonl").open("w") as file:
+        parts.clear()
+        file.write("what he had open")
+        with pytest.raises(FileNotFoundError):
+            parts.keep(folder, ended(3))
+    assert os.listdir(parts.path) == []
+
+
+def test_a_partition_that_cannot_be_kept_is_no_partition_that_is_done(tmp_path, monkeypatch):
+    parts = Parts(tmp_path)
+    parts.path.mkdir()
+
+    def full(self, to):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+
+    monkeypatch.setattr(type(tmp_path), "rename", full)
+    with pytest.raises(OSError, match="No space left"), parts.attempt(3) as folder:
+        parts.keep(folder, ended(3))
+    assert not parts.has(3)
+
+
+def test_a_run_that_has_ended_gets_no_folder_back(tmp_path):
+    parts = Parts(tmp_path)
+    parts.path.mkdir()
+    parts.drop()
+    with pytest.raises(FileNotFoundError), parts.attempt(3):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_where_partitions_cannot_be_carried_is_said_before_the_input_is_cut(work, monkeypatch):
+    class Nowhere(partitioned.Here):
+        @contextmanager
+        def ready(self, session, parts):
+            raise InputError("no node is fit")
+            yield
+
+    from ullage.runtime.opening import Options
+    from ullage.workloads.execution import Begun, execute
+
+    monkeypatch.setattr(partitioned, "cut", lambda *_: pytest.fail("it was cut"))
+    plan = ullage.plan(ullage.load(PARTED), base=work)
+    with pytest.raises(InputError, match="no node is fit"):
+        execute(plan, work / "run", Options(quiet=True), Begun(carrier=Nowhere()))
+    assert not (work / "run").exists()
 
 
 def test_a_rejected_record_stands_among_the_rejects(work):
@@ -291,6 +361,31 @@ def test_a_rejected_record_stands_among_the_rejects(work):
     first = json.loads(found["rejects.jsonl"].splitlines()[0])
     assert first == {"line": 3, "reason": "ended three processes"}
     assert found["verified.jsonl"].count(b"\n") == plain["verified.jsonl"].count(b"\n") - 1
+
+
+def test_a_run_that_is_interrupted_on_a_cluster_says_how_it_goes_on_there(work, capsys):
+    class Interrupted(partitioned.Here):
+        def carry(self, session, parts):
+            partitioned.do_partition(session, parts, parts.part(0), "a", "b")
+            raise KeyboardInterrupt
+
+    from ullage.runtime.opening import Options
+    from ullage.workloads.execution import Begun, execute
+
+    begun = Begun(carrier=Interrupted(), on="head:6379")
+    with pytest.raises(KeyboardInterrupt):
+        execute(ullage.plan(ullage.load(PARTED), base=work), work / "run", Options(quiet=True), begun)
+    assert f"`ullage run --resume {work / 'run'} --on head:6379` goes on" in capsys.readouterr().err
+
+
+def test_a_store_of_one_process_is_refused_for_a_cluster(work):
+    from ullage.runtime.opening import Options
+    from ullage.workloads.execution import Begun, execute
+
+    made = ullage.plan(ullage.load(PARTED, ["partition.store=memory://parts"]), base=work)
+    with pytest.raises(InputError, match="memory:// is of one process"):
+        execute(made, work / "run", Options(quiet=True), Begun(carrier=partitioned.Here()))
+    assert not (work / "run").exists()
 
 
 WRONG = [
@@ -336,8 +431,7 @@ def test_what_each_that_did_partitions_took_is_in_the_record_and_verified(
     for each in found.replicas:
         assert {"live", "process"} <= {one.what for one in each.comparisons}
     assert found.to_json()["replicas"][1]["comparisons"]
-    show_verification(found, Console(width=120))
-    assert "MiB by replica" in capsys.readouterr().out
+    assert "MiB by replica" in f"{found}"
 
 
 def test_an_index_has_room_for_the_largest_inputs(tmp_path):

@@ -23,13 +23,13 @@ def doctor(
 ) -> None:
     from ullage import api
     from ullage.reports.doctor_document import diagnosis_document
-    from ullage.reports.doctor_page import show_diagnosis
+    from ullage.reports.doctor_page import doctor_page
 
     if file is None and set_:
         raise InputError(f"--set {set_[0]}: changes a workload file; give the FILE as well")
     asked = None if file is None else api.read_file(file, set_ or ())
     found = api.doctor(asked, gpus, base=None if file is None else api.folder_of(file), quick=quick)
-    tell(json, lambda: diagnosis_document(found), lambda console: show_diagnosis(found, console))
+    tell(json, lambda: diagnosis_document(found), lambda: doctor_page(found))
     if found.file is not None:
         if not found.file.runs:
             raise typer.Exit(FAILED)

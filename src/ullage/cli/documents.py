@@ -33,7 +33,6 @@ def audit(
         return
     from ullage.reports.audit_document import audit_document
     from ullage.reports.audit_page import audit_page, check_is_audit
-    from ullage.reports.pages.screen import show_page
 
     found = api.audit(file)
     if html is not None:
@@ -45,11 +44,7 @@ def audit(
             write_text(Path(html), as_html(audit_page(found, everything=True, exact=True)), unique=True)
         except OSError as error:
             raise InputError(f"{html}: cannot be written: {error.strerror or error}") from error
-    tell(
-        json,
-        lambda: audit_document(found),
-        lambda console: show_page(audit_page(found, everything=all_), console),
-    )
+    tell(json, lambda: audit_document(found), lambda: audit_page(found, everything=all_))
     if found.of("wrong"):
         raise typer.Exit(DOES_NOT_FIT)
     if found.undecided:

@@ -15,8 +15,8 @@ def evidence(
 ) -> None:
     from ullage import api
     from ullage.reports.evidence_document import evidence_document
-    from ullage.reports.evidence_page import show_cleared, show_evidence
+    from ullage.reports.evidence_page import cleared_page, evidence_page
 
     found = api.clear_evidence() if clear else api.evidence()
-    show = show_cleared if clear else show_evidence
-    tell(json, lambda: evidence_document(found, cleared=clear), lambda console: show(found, console))
+    page = cleared_page if clear else evidence_page
+    tell(json, lambda: evidence_document(found, cleared=clear), lambda: page(found))

@@ -25,13 +25,13 @@ def gpus(
 
     if file is None:
         from ullage.reports.gpu_document import gpus_document
-        from ullage.reports.model_page import show_gpus
+        from ullage.reports.model_page import gpus_page
 
         priced = api.cards()
-        return tell(json, lambda: gpus_document(priced), lambda console: show_gpus(priced, console))
+        return tell(json, lambda: gpus_document(priced), lambda: (gpus_page(priced),))
     from ullage.api.renting import SHOWN
     from ullage.reports.renting_document import renting_document
-    from ullage.reports.renting_page import show_renting
+    from ullage.reports.renting_page import renting_page
 
     _no_card(file)
     found = api.rentals(
@@ -40,7 +40,7 @@ def gpus(
         **whose,
         most=None if all_ else SHOWN,
     )
-    tell(json, lambda: renting_document(found), lambda console: show_renting(found, console))
+    tell(json, lambda: renting_document(found), lambda: renting_page(found))
     return exit_unless(bool(found.rentals) or not found.needed)
 
 
@@ -70,13 +70,13 @@ def models(
 ) -> None:
     from ullage import api
     from ullage.reports.model_document import model_document, models_document
-    from ullage.reports.model_page import show_model, show_models
+    from ullage.reports.model_page import model_page, models_page
 
     if name is None:
         known = api.models()
-        return tell(json, lambda: models_document(known), lambda console: show_models(known, console))
+        return tell(json, lambda: models_document(known), lambda: (models_page(known),))
     found = api.model(name)
-    return tell(json, lambda: model_document(found), lambda console: show_model(found, console))
+    return tell(json, lambda: model_document(found), lambda: model_page(found))
 
 
 def sample(

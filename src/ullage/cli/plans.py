@@ -12,10 +12,11 @@ from ullage.reports.options import takes
 from ullage.reports.terminal import Json, Offline, Sets, exit_unless, tell
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Iterator
 
     from ullage.planning.cluster.cluster_plan import ClusterPlan
     from ullage.planning.plan import Plan
+    from ullage.reports.pages.page import Part
     from ullage.reports.sweep_page import Row
 
 Gpus = Annotated[str | None, typer.Option("--gpus", help="As 2xA100-80GB, or '2x(24GiB, 936GB/s, sm86)'.")]
@@ -183,37 +184,27 @@ def _no_other(option: str, **others: object) -> None:
 
 
 def _tell_cluster(found: ClusterPlan, json: bool) -> None:
-    def page(console: Console) -> None:
-        from ullage.reports.cluster_page import cluster_page
-        from ullage.reports.pages.screen import show_page
+    from ullage.reports.cluster_page import cluster_page
 
-        show_page(cluster_page(found), console)
-
-    tell(json, found.to_json, page)
+    tell(json, found.to_json, lambda: cluster_page(found))
 
 
 def _tell_plan(found: Plan, json: bool, details: bool, items: bool) -> None:
-    def document() -> dict[str, Any]:
-        from ullage.planning.document import plan_document
+    def page() -> Iterator[Part]:
+        from ullage.reports.plan_details import in_detail
+        from ullage.reports.plan_page import plan_page
 
-        return plan_document(found)
-
-    def page(console: Console) -> None:
-        from ullage.reports.plan_page import show_plan
-
-        show_plan(found, console)
+        yield plan_page(found)
         if details or items:
-            from ullage.reports.plan_details import show_details
+            yield from in_detail(found, items=items)
 
-            show_details(found, console, items=items)
-
-    tell(json, document, page)
+    tell(json, found.to_json, page)
     exit_unless(found.verdict != "does not fit")
 
 
 def _tell_sweep(rows: list[Row], json: bool, items: bool) -> None:
     from ullage.reports.sweep_document import sweep_document
-    from ullage.reports.sweep_page import show_sweep
+    from ullage.reports.sweep_page import sweep_page
 
-    tell(json, lambda: sweep_document(rows, items), lambda console: show_sweep(rows, console, items=items))
+    tell(json, lambda: sweep_document(rows, items), lambda: sweep_page(rows, items=items))
     exit_unless(any(row.verdict in ("fits", "tight") for row in rows))

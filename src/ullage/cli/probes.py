@@ -71,14 +71,14 @@ def fit(
 ) -> None:
     """Fit a probe to labelled dialogues; choose a layer, test on groups held out, beside chance and words."""
     from ullage import api
-    from ullage.reports.probe_page import show_fit
+    from ullage.reports.probe_page import fit_page
 
     _check_picture(plot)
     chosen = tuple(sites) if sites else ("blocks.*.hook_resid_post",)
     document = api.fit_probe(
         labels, out, model=model, states=states, sites=chosen, layers=_numbers(layers), **fitting, **how
     )
-    tell(json, lambda: document, lambda console: show_fit(document, console))
+    tell(json, lambda: document, lambda: fit_page(document))
     if plot is not None:
         from ullage.probes.plots import plot_sweep
 
@@ -106,7 +106,7 @@ def evaluate(
 ) -> None:
     """How probes do on dialogues they were not fitted to, set by set."""
     from ullage import api
-    from ullage.reports.probe_page import show_evaluation
+    from ullage.reports.probe_page import evaluation_page
 
     document = api.evaluate_probe(
         probes,
@@ -121,7 +121,7 @@ def evaluate(
         rate=rate,
         **how,
     )
-    tell(json, lambda: document, lambda console: show_evaluation(document, console))
+    tell(json, lambda: document, lambda: evaluation_page(document))
 
 
 @probe.command(
@@ -139,7 +139,7 @@ def apply(
 ) -> None:
     """Score finished texts token by token, and each whole, in one pass; no state is kept."""
     from ullage import api
-    from ullage.reports.probe_page import show_scores
+    from ullage.reports.probe_page import scores_page
 
     document = api.apply_probes(
         probes,
@@ -148,7 +148,7 @@ def apply(
         out,
         **how,
     )
-    tell(json, lambda: document, lambda console: show_scores(document, console))
+    tell(json, lambda: document, lambda: scores_page(document))
 
 
 @probe.command(
@@ -168,11 +168,11 @@ def drift(
 ) -> None:
     """How far a probe's scores, and its threshold, move with the model's precision."""
     from ullage import api
-    from ullage.reports.probe_page import show_drift
+    from ullage.reports.probe_page import drift_page
 
     names = [each.strip() for each in precision.split(",") if each.strip()]
     document = api.probe_drift(folder, labels, model, names, out, unseen=unseen, **how)
-    tell(json, lambda: document, lambda console: show_drift(document, console))
+    tell(json, lambda: document, lambda: drift_page(document))
 
 
 @probe.command("import", epilog=epilog("ullage probe import detector.pt --out truth", {}))

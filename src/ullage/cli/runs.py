@@ -71,7 +71,7 @@ def run(
     json: Json = False,
 ) -> None:
     from ullage import api
-    from ullage.reports.run_page import run_document, show_run
+    from ullage.reports.run_page import run_document, run_page
 
     if (file is None) == (resume is None):
         raise InputError("give a workload FILE to run, or --resume RUN to go on with one")
@@ -88,7 +88,7 @@ def run(
         options |= {"snapshot": snapshot, "strict": strict, "download": download}
         made = _made(file, gpus, with_fidelity(set_, fidelity))
         folder, record = api.run_plan(made, out, **options)
-    tell(json, lambda: run_document(folder, record), lambda console: show_run(folder, record, console))
+    tell(json, partial(run_document, folder, record), partial(run_page, folder, record))
     exit_if_too_many_failed(record)
 
 
@@ -136,30 +136,29 @@ def check(
     json: Json = False,
 ) -> None:
     from ullage import api
-    from ullage.reports.run_page import check_document, show_check
+    from ullage.documents import document
+    from ullage.reports.run_page import CheckDocument, check_page
 
     if Path(file).is_dir():
         return _check_run(file, repair, json)
     if repair:
         raise InputError(f"{file}: is no folder of a run; --repair is for those")
     found = api.check(api.load(file, set_ or ()), gpus, base=api.folder_of(file), download=download)
-    tell(
-        json,
-        lambda: check_document(found.device_maps, found.measured),
-        lambda console: show_check(found.device_maps, found.measured, console),
-    )
+    held = CheckDocument(found.device_maps, tuple(found.measured))
+    tell(json, partial(document, "check", CheckDocument, held), partial(check_page, held))
     return None
 
 
 def _check_run(folder: str, repair: bool, json: bool) -> None:
     """Whether a run's folder still is what was written; 1 where it is not, and was not repaired."""
     from ullage import api
-    from ullage.reports.run_page import run_check_document, show_run_check
+    from ullage.documents import document
+    from ullage.reports.run_page import RunCheckDocument, run_check_page
 
     found = api.check_run(folder, repair=repair)
-    damaged = [str(damage) for damage in found.damaged]
-    state = (found.folder, found.complete, found.done, damaged, found.dropped)
-    tell(json, lambda: run_check_document(*state), lambda console: show_run_check(*state, console))
+    damaged = tuple(map(str, found.damaged))
+    held = RunCheckDocument(str(found.folder), found.complete, found.done, damaged, tuple(found.dropped))
+    tell(json, partial(document, "run-check", RunCheckDocument, held), partial(run_check_page, held))
     exit_unless(found.holds)
 
 
@@ -171,14 +170,11 @@ def verify(
     ] = False,
 ) -> None:
     from ullage import api
-    from ullage.reports.verification_page import show_verification, verification_document
+    from ullage.reports.verification_page import verification_document, verification_page
 
     found = api.verify(folder)
-    tell(
-        json,
-        lambda: verification_document(found),
-        lambda console: show_verification(found, console, details=details),
-    )
+    page = partial(verification_page, found, details=details)
+    tell(json, partial(verification_document, found), page)
     exit_unless(found.holds)
 
 
@@ -192,12 +188,11 @@ def status(
     import time
 
     from ullage import api
-    from ullage.reports.pages.screen import show_page
     from ullage.reports.status_page import status_document, status_page
 
     while True:
         found = api.status(folder)
-        tell(json, partial(status_document, found), partial(show_page, status_page(found)))
+        tell(json, partial(status_document, found), partial(status_page, found))
         if not watch or found.state != "running":
             return
         time.sleep(WATCHED_SECONDS)
@@ -213,11 +208,11 @@ def pool(
     import time
 
     from ullage import api
-    from ullage.reports.pool_page import pool_document, show_pool
+    from ullage.reports.pool_page import pool_document, pool_page
 
     while True:
         found = api.read_pool(folder)
-        tell(json, partial(pool_document, found), partial(show_pool, found))
+        tell(json, partial(pool_document, found), partial(pool_page, found))
         if not watch or found.state != "running":
             return
         time.sleep(1.0)

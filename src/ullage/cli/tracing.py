@@ -36,7 +36,7 @@ def trace(
 ) -> None:
     from ullage import api
     from ullage.reports.trace_document import trace_document
-    from ullage.reports.trace_page import show_trace, write_trace_page
+    from ullage.reports.trace_page import trace_page, write_trace_page
 
     _check_places(html, snapshot)
     found = api.trace(api.load(file, set_ or ()), role, phase, gpus, base=api.folder_of(file))
@@ -44,7 +44,7 @@ def trace(
         _write(_write_snapshot, found, snapshot)
     if html is not None:
         _write(write_trace_page, found, html)
-    tell(json, lambda: trace_document(found), lambda console: show_trace(found, console))
+    tell(json, lambda: trace_document(found), lambda: trace_page(found))
     exit_unless(found.shortage is None)
 
 

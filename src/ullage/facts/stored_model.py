@@ -6,18 +6,17 @@ content that the model has had.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from ullage.copies import fetch, home_of
+from ullage.copies import check_room, fetch, home_of
 from ullage.errors import FormatError, InputError
 from ullage.facts.hub_patience import Patience, TooSlowError
 from ullage.facts.hub_repository import Repository, lay_down
-from ullage.files import COPIES, made_whole
+from ullage.files import COPIES, alone_in, made_whole
 from ullage.store import LostError, Stat, Store, mark_of
 
 LOADED: Final = (".json", ".jinja", ".model", ".txt", ".safetensors", ".tiktoken")
@@ -47,7 +46,9 @@ def see_model(url: str) -> None:
             except TooSlowError as error:
                 raise InputError(f"{url}: {error}") from error
 
-        made_whole(headers, write)
+        with alone_in(home_of(url)):
+            if not headers.is_dir():
+                made_whole(headers, write)
     COPIES[url] = whole if whole.is_dir() else headers
 
 
@@ -69,15 +70,16 @@ def fetch_model(url: str, download: bool) -> None:
             raise InputError(f"{url}: is not here; add --download to fetch its {size:,} bytes")
 
         def write(folder: Path) -> None:
-            if shutil.disk_usage(folder).free < size:
-                raise InputError(f"{url}: there is no room for its {size:,} bytes in {folder.parent}")
+            check_room(url, size, folder)
             for key in found:
                 (folder / key).parent.mkdir(parents=True, exist_ok=True)
                 store.get(key, folder / key)
             if stats_of(url) != found:
                 raise InputError(f"{url}: was replaced while it was read")
 
-        made_whole(whole, write)
+        with alone_in(home_of(url)):
+            if not whole.is_dir():
+                made_whole(whole, write)
     COPIES[url] = whole
 
 

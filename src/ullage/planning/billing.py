@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from operator import add
+from typing import Final
 
 from ullage.memory.demand import PROCESS, Demand, Spells
 from ullage.memory.needs import PASSES, RECENT, Ends, Level, Need, Needs
@@ -61,49 +62,80 @@ def _column(spells: Spells, assigned: Assigned, devices: tuple[Device, ...]) -> 
     return spells.column(rows, 3 * len(devices) + 6)
 
 
-Sizes = tuple[int, ...]
-"""The three ends of what torch's allocator reserves, then those of all."""
+_HERE: Final = 7
+"""Of a place in a phase: the three ends of what torch's allocator reserves, those of all, and how many roles,
+the process among them, have something there."""
 
 
 def peaks_beside_segments(
     demand: Demand, placement: Placement, devices: tuple[Device, ...]
 ) -> dict[str, Interval]:
     """The same with the segments that earlier phases have left, as the bill's totals have them."""
-    names, places = _names(devices), _assigned(placement)
-    found: dict[str, list[Sizes | None]] = {}
-    for role, own in demand.spells.items():
-        for needs, phases in own.each:
-            for place, sizes in _by_level(needs, places[role]).items():
-                here = found.setdefault(names[place], [None] * len(demand.phases))
-                for at in phases:
-                    before = here[at]
-                    here[at] = sizes if before is None else (*map(add, before, sizes),)
+    places = _assigned(placement)
+    columns = [_levels(own, places[role], devices) for role, own in demand.spells.items()]
+    sizes = [*map(sum, zip(*columns, strict=True))]
+    stride = _HERE * (len(devices) + 2)
+    left = [*_left(demand.phases)]
     caching = {device.name for device in devices if not device.gpu.abilities.processor}
-    held = _held(demand.phases)
     # Ranks of one role are alike, and what is on their cards with them.
-    known: dict[tuple[bool, tuple[Sizes | None, ...]], Interval] = {}
+    known: dict[tuple[bool, tuple[tuple[int, ...], ...]], Interval] = {}
     peaks = {}
-    for name, each in found.items():
-        key = name in caching, tuple(each)
-        if key not in known:
-            known[key] = _fullest(each, held if name in caching else None)
-        peaks[name] = known[key]
+    for at, name in enumerate((*[device.name for device in devices], HOST, DISK)):
+        ends = tuple([tuple(sizes[_HERE * at + end :: stride]) for end in range(_HERE)])
+        key = name in caching, ends
+        if any(ends[-1]):
+            if key not in known:
+                known[key] = _fullest(ends, left if name in caching else None)
+            peaks[name] = known[key]
     return peaks
 
 
-def _held(phases: Iterable[Phase]) -> list[set[str]]:
-    """The roles on devices, phase by phase."""
-    return [set(phase.on_device()) for phase in phases]
+def _left(phases: Iterable[Phase]) -> Iterator[bool]:
+    """Before which phases a role has left the devices."""
+    before: set[str] = set()
+    for phase in phases:
+        here = set(phase.on_device())
+        yield not before <= here
+        before = here
 
 
-def _fullest(sizes: list[Sizes | None], held: list[set[str]] | None) -> Interval:
-    """The highest ends of a device; beside what it keeps of earlier phases where it has `held` roles."""
-    alive = {at: each[3:] for at, each in enumerate(sizes) if each is not None}
-    if held is not None:
-        reserved = [None if each is None else (each[0], each[1], each[2]) for each in sizes]
-        for at, _, unused in _unused(held, reserved):
-            alive[at] = (*map(add, alive[at], unused),)
-    return Interval(*map(max, *alive.values())) if len(alive) > 1 else Interval(*next(iter(alive.values())))
+def _fullest(sizes: tuple[tuple[int, ...], ...], left: list[bool] | None) -> Interval:
+    """The highest ends of a device, of sizes by phase; beside what it keeps of earlier phases where it says
+    before which of them roles have `left`."""
+    highest = [max(end) for end in sizes[3:6]]
+    if left is not None:
+        *reserved, here = sizes[0], sizes[1], sizes[2], sizes[6]
+        ends = [each[:3] if each[3] else None for each in zip(*reserved, here, strict=True)]
+        for at, _, unused in _unused(left, ends):
+            highest = [
+                max(most, end[at] + more) for most, end, more in zip(highest, sizes[3:6], unused, strict=True)
+            ]
+    return Interval(*highest)
+
+
+@lru_cache(maxsize=RECENT)
+def _levels(spells: Spells, assigned: Assigned, devices: tuple[Device, ...]) -> tuple[int, ...]:
+    """What a role comes to, phase by phase and place by place: reserved, in all, and that it is there."""
+    count = len(devices)
+    starts: dict[Place, int] = {OnDevice(at): _HERE * at for at in range(count)}
+    # Without a GPU host memory is the one device's own.
+    starts[Off.HOST] = _HERE * (count if host_of(devices) == HOST else 0)
+    starts[Off.DISK] = _HERE * (count + 1)
+    rows = []
+    for needs, _ in spells.each:
+        row = [0] * (_HERE * (count + 2))
+        for place, sizes in _by_level(needs, _one_rank(assigned)).items():
+            alike = assigned.ranks if place in assigned.ranks else (place,)
+            for at in [starts[each] for each in alike]:
+                row[at : at + _HERE - 1] = map(add, row[at : at + _HERE - 1], sizes)
+                row[at + _HERE - 1] = 1
+        rows.append(row)
+    return spells.column(rows, _HERE * (count + 2))
+
+
+def _one_rank(whole: Assigned) -> Assigned:
+    """The first rank alone, which all others are like."""
+    return assigned((), whole.ranks[:1], whole.reason) if len(whole.ranks) > 1 else whole
 
 
 @lru_cache(maxsize=PASSES * RECENT)
@@ -142,26 +174,24 @@ def _kept(
     phases: tuple[Phase, ...], totals: Mapping[str, Mapping[str, Totals]], devices: list[str]
 ) -> Iterator[LineItem]:
     """Segments of earlier phases: torch's allocator gives none back until a role leaves its device."""
-    held = _held(phases)
+    left = [*_left(phases)]
     for device in devices:
         here = totals.get(device, {})
         reserved = [here[phase.name].reserved if phase.name in here else None for phase in phases]
-        for at, since, unused in _unused(held, reserved):
+        for at, since, unused in _unused(left, reserved):
             note = f"kept since {phases[since].name}"
             kept = Need("fragmentation", (), unused, "derived", "once", "reserved", note=note)
             yield _item(PROCESS, phases[at].name, Charge(OnDevice(0), kept, unused, ()), device, 1)
 
 
-def _unused(held: Iterable[set[str]], reserved: Iterable[Ends | None]) -> Iterator[tuple[int, int, Interval]]:
-    """By phase what segments of an earlier one come to beside its own, and which that was: of the roles
-    `held` in each, and of what is reserved in it."""
-    before: set[str] = set()
+def _unused(left: Iterable[bool], reserved: Iterable[Ends | None]) -> Iterator[tuple[int, int, Interval]]:
+    """By phase what segments of an earlier one come to beside its own, and which that was: of what is
+    reserved in each, and whether a role has `left` before."""
     most: Ends = ZERO
     since = 0
-    for at, (here, now) in enumerate(zip(held, reserved, strict=True)):
-        if not before <= here:
+    for at, (fewer, now) in enumerate(zip(left, reserved, strict=True)):
+        if fewer:
             most, since = ZERO, at
-        before = here
         if now is None:
             continue
         if now[0] < most[0] or now[1] < most[1] or now[2] < most[2]:

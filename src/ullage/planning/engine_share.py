@@ -68,6 +68,8 @@ def share_of(
 def _check_together(phases: Iterable[Phase], shares: Mapping[str, EngineShare], placement: Placement) -> None:
     """Raises InputError where roles that are on a card together are given more than all of it by the file:
     the last of them would not start."""
+    if not any(share.stated for share in shares.values()):
+        return
     for phase in phases:
         by_device: dict[OnDevice, dict[str, float]] = {}
         for name in phase.on_device():

@@ -26,7 +26,8 @@ class Outcome(NamedTuple):
     memory and disk together, `left` the bytes of budget that the fullest card has left, below 0 where it
     exceeds it. `host` is what lies in host memory. Seconds and dollars are for 1000 examples, None where a
     phase's time is not known; `known_seconds` are of the phases whose time is, `unknown` the roles of others,
-    and `shares` are of those seconds, by the role that works in them.
+    and `shares` are of those seconds, by the role that works in them. `untraced` are roles with a pass that a
+    plan would trace, and a search had no time to: without a formula nothing is known then.
     """
 
     verdict: Verdict
@@ -39,6 +40,7 @@ class Outcome(NamedTuple):
     known_seconds: float = 0.0
     unknown: tuple[str, ...] = ()
     shares: tuple[tuple[str, float], ...] = ()
+    untraced: tuple[str, ...] = ()
 
 
 Evaluate = Callable[[Workload, GpuSet], Outcome]

@@ -10,14 +10,21 @@ from ullage.facts.architecture import Architecture, Model
 from ullage.facts.bundled import local_path
 from ullage.facts.dtypes import DTYPES, SHORT_NAMES
 from ullage.facts.headers_only import SIZES
+from ullage.phases.blocks import base_work
 from ullage.planning.device import DISK
 from ullage.planning.plan import Plan
 from ullage.spec.stored import Stored
 from ullage.spec.workload import Workload
-from ullage.units import ZERO, Interval, gib, parse_bytes, peak
+from ullage.store import is_url
+from ullage.units import ZERO, Estimate, Interval, gib, parse_bytes, peak
 
 CHECKPOINT: Final = "checkpoint of "
 """How the line of a checkpoint begins; the roles follow."""
+COPY: Final = "copy of "
+"""How the line of an input in a store begins; its URL follows."""
+TOKEN_BYTES: Final = Estimate(2.0, 5.0, 12.0)
+"""Of text and what a file says around it, assumed: four to five letters a token in English, fewer elsewhere,
+and up to three bytes a letter."""
 
 
 def stored(workload: Workload, models: Mapping[str, Model], base: Path | None = None) -> tuple[Stored, ...]:
@@ -48,6 +55,27 @@ def _checkpoint(model: Model) -> tuple[Interval, Literal["exact", "derived"], st
         note = f"quantized to {bits} bits; its scales, and what is not quantized, take more"
         return Interval(least, least, size), "derived", note
     return Interval.exactly(size), "derived", f"its parameters in {model.dtype}"
+
+
+def copied(plan: Plan) -> Iterator[Stored]:
+    """The copy that each machine has of an input in a store, whole, whichever part of it is done there. The
+    store is not asked: its bytes are those that the planned lengths come to."""
+    files = plan.workload.section.files() if plan.workload.section is not None else ()
+    if not files or not is_url(files[0]):
+        return
+    read, _ = texts(plan)
+    size = TOKEN_BYTES * (read * plan.workload.examples)
+    note = "2 to 12 bytes a token, assumed; every machine that does some of it copies all of it first"
+    yield Stored(COPY + files[0], Interval(*map(round, size)), "derived", note)
+
+
+def texts(plan: Plan) -> tuple[float, float]:
+    """Tokens of a record's own prompt, as the role reads it that is first asked, and of all that is written
+    for it."""
+    steady = [phase for phase in plan.phases if not phase.once]
+    read = base_work(steady[0].running, plan.workload).prompt_tokens if steady else 0
+    works = [phase.work for phase in steady if phase.activity != "prefill"]
+    return read, sum(work.batch * work.passes * work.new_tokens for work in works)
 
 
 def written(plan: Plan) -> Interval:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Final
 
 from ullage.errors import UllageError
 from ullage.fields import Fields
 from ullage.records.parts import ATTEMPTS, Parts
 
+SHARING: Final = "sharing"
+"""Of a note, and of an actor in a record's accounts: how many share a card; left out where none does."""
+
 
 @dataclass(slots=True)
 class Worked:
-    """One actor: on which node, its first note and its last in seconds of the clock; partitions that it began
-    and nobody after it, in order; whether nobody said that it died."""
+    """One actor: on which node, how many are `sharing` its card, its first note and its last in seconds of
+    the driver's clock; partitions that it began and nobody after it, in order, and when by the same clock;
+    whether nobody said that it died."""
 
     node: str
+    sharing: int
     first: float
     last: float
-    began: dict[int, None] = field(default_factory=dict)
+    began: dict[int, float] = field(default_factory=dict)
     alive: bool = True
 
 
@@ -39,14 +45,15 @@ def _take(row: Fields, worked: dict[str, Worked], noted: Counter[str], by: dict[
     what, number, at = row.text("what"), row.whole("partition"), row.number("time")
     noted[what] += 1
     if what in ("begun", "tried"):
-        who = worked.setdefault(row.text("actor"), Worked(row.text("node"), at, at))
+        sharing = row.whole(SHARING) if SHARING in row else 1
+        who = worked.setdefault(row.text("actor"), Worked(row.text("node"), sharing, at, at))
         who.last = at
     if what == "begun":
         if number in by:
             noted["again"] += 1
             by[number].began.pop(number)
         by[number] = who
-        who.began[number] = None
+        who.began[number] = at
     elif what == "lost" and row.text("actor") in worked:
         who = worked[row.text("actor")]
         who.alive, who.last = False, at

@@ -3,6 +3,7 @@
     run.json                               what an actor without the run's folder needs: its manifest
     files/BBBBB/NNNNNNNN/TOKEN/...         what one attempt at a partition left
     done/BBBBB/NNNNNNNN.json               that a partition is done: its manifest, of an attempt and its files
+    alive/ACTOR                            how far an actor is, who works where nobody else looks
 
 A rename is a copy there, so a partition is done once its manifest is: that is written last, at once, only if
 there is none, and whoever comes second keeps nothing. What no manifest names is nothing. B is N over BLOCK:
@@ -27,6 +28,7 @@ from ullage.records.seal import read_line, sealed_line
 from ullage.store import LostError, Store
 
 RUN: Final = "run.json"
+ALIVE: Final = "alive"
 BLOCK: Final = 1000
 
 
@@ -99,18 +101,13 @@ class Depot:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def clear(self, count: int) -> None:
-        """Removes what attempts at the first `count` partitions left that no manifest names."""
-        for block in range(blocks(count)):
-            done = self.numbers(block)
-            for name in self._store.names(f"files/{block:05}"):
-                tokens = self._store.names(f"files/{block:05}/{name}") if name.isdigit() else []
-                if not tokens or (int(name) in done and len(tokens) == 1):
-                    continue
-                kept = self._named(int(name))[0] if int(name) in done else ""
-                for token in tokens:
-                    if token != kept:
-                        self._store.remove(f"{_files(int(name))}/{token}")
+    def tell(self, actor: str, word: Path) -> None:
+        """Leaves word, a small file, of how far an actor is."""
+        self._store.put(word, f"{ALIVE}/{actor}")
+
+    def told(self) -> int:
+        """What changes whenever any actor leaves another word."""
+        return hash(tuple(self._store.stats(ALIVE).items()))
 
     def drop(self) -> None:
         """Removes all of it."""

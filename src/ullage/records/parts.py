@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
+from errno import EEXIST, ENOTEMPTY
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
@@ -215,30 +216,36 @@ class Parts:
     def attempt(self, number: int) -> Iterator[Path]:
         """A folder to do a partition in, which is gone afterwards unless it was kept."""
         path = self.path / DOING / f"{number:0{DIGITS}}.{token_hex(6)}"
-        path.mkdir(mode=0o700, parents=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)  # alone: a run that has ended gets no folder back
+        path.mkdir(mode=0o700)
         try:
             yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
 
     def keep(self, attempt: Path, ended: Ended) -> None:
-        """The partition that was done in `attempt` is done; nothing happens where it was already."""
+        """The partition that was done in `attempt` is done; nothing happens where it was already. Raises
+        OSError where it cannot be said to be."""
         write_sealed(attempt / PART, {"document": "part", "version": 1, **asdict(ended)})
         if self.depot is not None:
             self.depot.keep(ended.number, attempt)
             return
-        with suppress(OSError):  # a folder that is there already has its files: the first one stays
+        try:
             attempt.rename(self.folder(ended.number))
+        except OSError as error:
+            if error.errno not in (EEXIST, ENOTEMPTY):  # that has its files: the first one stays
+                raise
 
     def clear(self) -> None:
-        """Removes what was in flight when somebody died."""
-        shutil.rmtree(self.path / DOING, ignore_errors=True)
+        """Removes what was in flight when somebody died, but for what lies in a store: whoever an earlier
+        driver left alive there may be about to write its manifest. Here he finds the folder that he works in
+        gone, and keeps nothing."""
+        with suppress(FileNotFoundError):
+            (self.path / DOING).rename(self.path / f"{DOING}.{token_hex(6)}.tmp")
         for path in self.path.glob("*.jsonl.tmp"):
             path.unlink(missing_ok=True)
-        for path in self.path.glob("*.*.tmp"):  # of what was on its way here
+        for path in self.path.glob("*.*.tmp"):  # of what was on its way here too
             shutil.rmtree(path, ignore_errors=True)
-        if self.depot is not None:
-            self.depot.clear(self.count or 0)
 
     def drop(self) -> None:
         """Removes all partitions. Raises InputError where a store does not."""
@@ -260,6 +267,11 @@ class Parts:
             with suppress(FileNotFoundError):  # it was kept just now
                 size += path.stat().st_size
         return size
+
+    @property
+    def progress(self) -> int:
+        """What changes whenever more of that is written, here or by actors that leave word in a store."""
+        return self.written if self.depot is None else self.depot.told()
 
     def note(self, what: str, number: int, **facts: object) -> None:
         """Adds a line to the attempts: `begun`, `lost`, `tried` and what came of that, and who did it."""

@@ -107,6 +107,13 @@ def records_of_each_kind(record: Record) -> Iterator[tuple[Record, int]]:
         yield own, max(each.held for each in alike)
 
 
+def share_a_machine(outcome: Mapping[str, object]) -> bool:
+    """Whether several replicas were on one machine: where its processor computes, each waits for the others,
+    and their times are of no run that has it to itself."""
+    nodes = [each.node for each in replicas_in(outcome).values()]
+    return len(set(nodes)) < len(nodes)
+
+
 def said_of_machines(outcome: Mapping[str, object]) -> tuple[str, ...]:
     """A line where replicas computed on machines of several kinds: results are equal to rounding alone."""
     kinds = {

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from ullage.errors import UllageError
 from ullage.fields import Fields
-from ullage.records.attempts import Worked, read_attempts
+from ullage.records.attempts import SHARING, Worked, read_attempts
 from ullage.records.folder import JOURNAL, MANIFEST, RECORD, RunFolder
 from ullage.records.parts import Parts
 from ullage.records.pool_of_run import State
@@ -31,7 +31,8 @@ HOUR: Final = 3600.0
 class ActorSeen:
     """Who does partitions: how many of this run are kept, of how many records, in how many seconds between
     its first note and its last. `doing` is the partition it is at, None: none, or it is gone. `measured` is
-    the most that any device of it held, bytes, None where nothing was measured."""
+    the most that any device of it held, bytes, None where nothing was measured; `sharing` so many share its
+    cards, itself among them."""
 
     name: str
     node: str
@@ -40,6 +41,7 @@ class ActorSeen:
     seconds: float
     doing: int | None
     measured: int | None
+    sharing: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,8 @@ class RunStatus:
     """`done` of `total` records (None: nobody knows yet); of a run without partitions these are pieces of
     work, as its journal has them. `seconds` since it was begun; `rate` records a second and `left` seconds by
     `basis`, None where nothing is known. `usd` is what `actors`' cards have cost so far at `usd_per_hour`
-    each. `planned` is the most that the plan has any device hold, bytes. `wrong` says what cannot be read."""
+    each, which those that share one pay together. `planned` is the most that the plan has any device hold,
+    bytes. `wrong` says what cannot be read."""
 
     folder: str
     state: State
@@ -119,7 +122,7 @@ class _Look:
         plan = Fields(found, f"{self.run.path / MANIFEST}: a plan")
         far = self._read(lambda: self._far(state, plan), None) or _Far(0.0)
         per_hour = self._read(lambda: _usd_per_hour(plan), None) if found else None
-        paid = sum(each.seconds for each in far.actors) if far.actors else far.seconds
+        paid = sum(each.seconds / each.sharing for each in far.actors) if far.actors else far.seconds
         left = (far.total - far.done) / far.rate if far.rate and far.total is not None else None
         return RunStatus(
             str(self.run.path),
@@ -208,14 +211,17 @@ class _Look:
         mine = [number for number in began if kept[number]]
         doing = began[-1] if running and worked.alive and began and not kept[began[-1]] else None
         last = self._read(lambda: parts.ended(mine[-1]), None) if mine else None
+        # By the driver's clock alone: that of an actor's machine may be another.
+        ended = worked.first if last is None else worked.began[mine[-1]] + last.seconds
         return ActorSeen(
             name,
             worked.node,
             len(mine),
             sum(records[number] for number in mine),
-            max(worked.last, 0.0 if last is None else last.ended) - worked.first,
+            max(worked.last, ended, worked.first) - worked.first,
             doing,
             None if last is None else _most(last.measured),
+            worked.sharing,
         )
 
 
@@ -253,6 +259,7 @@ def _accounted(accounts: Fields) -> tuple[PartitionsSeen, tuple[ActorSeen, ...]]
         each = own.inner(name)
         done, records = each.whole("partitions"), each.whole("records")
         held = _most([one.values for one in each.each("measured")])
-        actors.append(ActorSeen(name, each.text("node"), done, records, each.number("seconds"), None, held))
+        sharing, seconds = each.whole(SHARING) if SHARING in each else 1, each.number("seconds")
+        actors.append(ActorSeen(name, each.text("node"), done, records, seconds, None, held, sharing))
     told = (accounts.whole(name) for name in ("again", "lost", "trials", "rejected"))
     return PartitionsSeen(count, count, 0, *told), tuple(actors)

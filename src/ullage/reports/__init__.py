@@ -1,4 +1,5 @@
-"""Plans and models as text for people and documents for programs. Computes nothing.
+"""Pages for people and documents for programs. Computes nothing.
 
-In: values of the rooms above. Out: rich tables, plain dictionaries.
+In: values of the rooms above. Out: pages as values (`pages` shows them on a terminal, as HTML or Markdown),
+plain dictionaries.
 """

@@ -1,23 +1,22 @@
-"""Advice on the terminal: what it comes to, and how it is typed."""
+"""Advice: what it comes to, and how it is typed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from shlex import quote
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
-from rich.text import Text
-
 from ullage.reports.figures import dollars, duration, number
-from ullage.reports.tables import STYLES, print_hanging
+from ullage.reports.gauge import TONES
+from ullage.reports.pages.page import Code, Facts, Part, Prose, Section
+from ullage.reports.pages.shell import BREAK, SHELL
+from ullage.reports.pages.words import Span
 from ullage.units import GIB
 
 if TYPE_CHECKING:
     from ullage.planning.advice.entry import Advice, Nearest
     from ullage.planning.plan import Plan
 
-BREAK = " \\"
-"""A shell's line that goes on in the next."""
 FIRST: Final[dict[str, str]] = {"cost": "cheapest", "time": "fastest", "quality": "best quality"}
 """What stands first, by the order of advice that was asked for."""
 CUT: Final = ("prompt_tokens", "layers")
@@ -69,34 +68,26 @@ def before_own(plan: Plan, best: Advice) -> str:
     return f"; {FIRST[plan.search.for_]} first, on these cards {said}"
 
 
-def typed(entry: Advice | Nearest, gpus: str, width: int) -> list[str]:
-    """The options that make an entry of a plan on `gpus`, in lines that can be pasted as they are; one broken
-    at `width` only between options."""
-    options = [] if entry.gpus == gpus else [f"--gpus {quote(entry.gpus)}"]
-    options += [f"--set {quote(f'{path}={value}')}" for path, value in entry.changes]
-    lines: list[str] = []
-    for option in options:
-        if lines and len(lines[-1]) + 1 + len(option) + len(BREAK) <= width:
-            lines[-1] += f" {option}"
-        else:
-            lines.append(option)
-    return [line + (BREAK if at < len(lines) - 1 else "") for at, line in enumerate(lines)]
+def typed(entry: Advice | Nearest, gpus: str) -> tuple[str, ...]:
+    """The options that make an entry of a plan on `gpus`."""
+    cards = () if entry.gpus == gpus else (f"--gpus {quote(entry.gpus)}",)
+    return *cards, *(f"--set {quote(f'{path}={value}')}" for path, value in entry.changes)
 
 
-def show_advice(plan: Plan, console: Console) -> None:
+def advice_parts(plan: Plan) -> Iterator[Part]:
     """Every entry: where, what it comes to, why, and how it is typed."""
     if plan.search is not None and plan.search.left:
         said = f"{plan.search.tried:,} settings were planned, {plan.search.left:,} left for want of time"
-        print_hanging("advice: ", said, console, "dim")
+        yield Prose(f"advice: {said}", "note")
     if not plan.advice:
         return
-    console.print(Text("advice: what else there is, and what it costs", style="italic"))
-    for at, entry in enumerate(plan.advice, 1):
-        label = f"{at:2}. "
-        line = Text.assemble(entry.gpus, ": ", (entry.verdict, STYLES[entry.verdict]), f"; {in_short(entry)}")
-        print_hanging(label, line, console)
-        margin = " " * len(label)
-        for option in typed(entry, plan.gpus.name, console.width - len(label)) or ["as it is"]:
-            console.print(Text(margin + option), soft_wrap=True)
-        if entry.quality_note:
-            print_hanging(margin, entry.quality_note, console, "dim")
+    entries = tuple((f"{at:2}.", tuple(_entry(plan, entry))) for at, entry in enumerate(plan.advice, 1))
+    yield Section("Advice: what else there is, and what it costs", (Facts(entries),), 3)
+
+
+def _entry(plan: Plan, entry: Advice) -> Iterator[Part]:
+    yield Prose((f"{entry.gpus}: ", Span(entry.verdict, TONES[entry.verdict]), f"; {in_short(entry)}"))
+    options = typed(entry, plan.gpus.name)
+    yield Code(BREAK.join(options), SHELL) if options else Prose("as it is")
+    if entry.quality_note:
+        yield Prose(entry.quality_note, "note")

@@ -19,12 +19,24 @@ class Segment(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """Segments one after another. They may come to `most`; more than `limit` there is no room for."""
+    """Segments one after another. They may come to `most`; more than `limit` there is no room for. Bars of
+    one `group` stand below its name, and have the same limit."""
 
     name: str
     segments: tuple[Segment, ...]
     most: float | None = None
     limit: float | None = None
+    group: str = ""
+
+    @property
+    def title(self) -> str:
+        """Its name where it stands alone."""
+        return f"{self.group}: {self.name}" if self.group else self.name
+
+    @property
+    def reach(self) -> float:
+        """The most that is drawn of it."""
+        return max(self.size, self.most or 0.0, self.limit or 0.0)
 
     @property
     def size(self) -> float:
@@ -33,14 +45,22 @@ class Bar(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Bars of sizes in one `unit`, on one scale. Segments of one name look alike in all of them; those of
-    `known` names in all charts that know the same."""
+    """Bars of sizes in one `unit`, on one scale, which goes up to `scale` at least. Segments of one name look
+    alike in all of them; those of `known` names in all charts that know the same. `note` says what is not
+    drawn."""
 
     title: str
     description: str
     unit: str
     bars: tuple[Bar, ...]
     known: tuple[str, ...] = ()
+    note: str = ""
+    scale: float = 0.0
+
+    @property
+    def reach(self) -> float:
+        """Where its scale ends."""
+        return max([self.scale, *(bar.reach for bar in self.bars)])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,7 +121,7 @@ def _row(bar: Bar, names: tuple[str, ...]) -> tuple[str, ...]:
     ends = (bar.most, bar.limit)
     whole = (*sizes.values(), bar.size)
     return (
-        bar.name,
+        bar.title,
         *(f"{size:,.2f}" for size in whole),
         *("" if end is None else f"{end:,.2f}" for end in ends),
     )

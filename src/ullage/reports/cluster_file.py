@@ -19,9 +19,11 @@ RAY: Final = "2.60.0"
 HEAD: Final = {"cpu": "4", "memory": "16Gi"}
 """Of the machine that hands partitions out, assumed."""
 SUBMIT: Final = (
-    "ray job submit --address http://HEAD:8265 -- ullage run SHARED/FILE --out SHARED/RUN --on ray"
+    "ray job submit --address http://HEAD:8265 -- ullage run SHARED/FILE --gpus '{cards}' --out SHARED/RUN "
+    "--on ray"
 )
-"""How a run is begun from a machine that is none of the cluster's: there is no `ray://` for that."""
+"""How a run is begun from a machine that is none of the cluster's: there is no `ray://` for that. It begins
+on the head, which has no card: --gpus says what the others have."""
 PROCESS: Final = 6 * GIB
 """Bytes of host memory of one replica beside what its plan keeps there, assumed: the interpreter, torch, its
 libraries, and pages of the files that it loads."""
@@ -137,8 +139,14 @@ def _text(plan: ClusterPlan, document: dict[str, Any], more: tuple[str, ...]) ->
 
 def _said(plan: ClusterPlan) -> Iterator[str]:
     yield f"{plan!r}"[1:-1]
-    yield f"then: {SUBMIT}"
-    yield "SHARED: a folder that all nodes have at one path, with FILE, inputs, models and the run in it"
+    cards = tuple(dict.fromkeys(node.cards for node in plan.nodes))
+    yield f"then: {SUBMIT.format(cards='CARDS' if len(cards) > 1 else cards[0])}"
+    if len(cards) > 1:
+        yield f"CARDS: one of {', '.join(cards)}; a run has one plan, which all nodes have to fit"
+    yield (
+        "SHARED: a folder that all nodes have at one path, with FILE, inputs, models and the run in it; none "
+        "is mounted here: add your volume, or name inputs, models and partition.store by their URLs"
+    )
     for number, node in enumerate(plan.nodes):
         kind = "spot" if node.spot else "not spot"
         yield (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from ullage.reports.figures import UNKNOWN, dollars, duration, durations, number, spread
+from ullage.reports.figures import UNKNOWN, dollars, duration, durations, number, spread, whole
 from ullage.reports.pages.page import Items, Page, Section
 from ullage.reports.pages.table import Table
 
@@ -95,13 +95,18 @@ def _limits(plan: ClusterPlan) -> Iterator[str]:
         yield (
             f"the store that all share gives {_flow(plan.read_per_second)} of records and takes "
             f"{_flow(plan.written_per_second)} of results; at the start {number(plan.fetched_bytes)} GiB of "
-            "models"
+            f"models{_copied(plan)}"
         )
     if plan.slow_end is not None and plan.slow_steady is not None:
         yield (
             f"a replica of half the speed makes the steady state {duration(plan.slow_steady)} longer, and "
             f"the end up to {duration(plan.slow_end)}"
         )
+
+
+def _copied(plan: ClusterPlan) -> str:
+    nodes, size = sum(node.count for node in plan.nodes), plan.copied_bytes
+    return f", and to all nodes {whole(size * nodes)} GiB of the input" if size.high else ""
 
 
 def _flow(value: Estimate) -> str:

@@ -1,54 +1,50 @@
-"""A diagnosis on the terminal: what was found, part by part, each with what to do."""
+"""A diagnosis: what was found, part by part, each with what to do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
-from rich.text import Text
+from ullage.reports.pages.page import Facts, Part, Prose
+from ullage.reports.pages.words import Span, Tone
 
-from ullage.facts.health.diagnosis import Diagnosis, Readiness
-from ullage.facts.health.finding import Finding
+if TYPE_CHECKING:
+    from ullage.facts.health.diagnosis import Diagnosis, Readiness
+    from ullage.facts.health.finding import Finding
 
-STYLES = {"ok": "green", "note": "yellow", "problem": "red"}
-WORDS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
-WIDTH = max(map(len, WORDS.values()))
+WORDS: Final = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
+TONES: Final[dict[str, Tone]] = {"ok": "good", "note": "warning", "problem": "bad"}
 
 
-def show_diagnosis(found: Diagnosis, console: Console) -> None:
-    """Each finding on a line with its state, and below it what to do."""
+def doctor_page(found: Diagnosis) -> Iterator[Part]:
+    """Each finding with its state, and below it what to do."""
     for part in found.parts:
-        console.print(Text(part.name, style="bold"))
-        _show(part.findings, console)
+        yield Prose(part.name, "strong")
+        yield _findings(part.findings)
     if found.file is not None:
-        _show_file(found.file, console)
-    console.print(Text(_summary(found), style="bold"))
-    if found.quick:
-        console.print(Text("quick: no library was imported, and nothing was measured", style="dim"))
-    else:
-        console.print(Text(f"took {_seconds(found)}", style="dim"))
+        yield from _file(found.file)
+    yield Prose(_summary(found), "strong")
+    quick = "quick: no library was imported, and nothing was measured"
+    yield Prose(quick if found.quick else f"took {_seconds(found)}", "note")
 
 
-def _show(findings: Iterable[Finding], console: Console) -> None:
+def _findings(findings: Iterable[Finding], device_map: Mapping[str, str] | None = None) -> Facts:
+    """And where parts of a model would be."""
+    said = []
     for each in findings:
-        line = Text("  ")
-        line.append(WORDS[each.state].ljust(WIDTH), style=STYLES[each.state])
-        line.append(f"  {each.about}: {each.said}")
-        console.print(line, soft_wrap=True)
-        if each.todo:
-            console.print(Text(f"  {'':{WIDTH}}  -> {each.todo}"), soft_wrap=True)
+        lines = (f"{each.about}: {each.said}", *([f"-> {each.todo}"] if each.todo else []))
+        said.append((Span(WORDS[each.state], TONES[each.state]), tuple(Prose(Span(line)) for line in lines)))
+    places = _by_device(device_map or {}).items()
+    return Facts((*said, *(("", (Prose(f"on {where}: {blocks}"),)) for where, blocks in places)))
 
 
-def _show_file(file: Readiness, console: Console) -> None:
-    console.print(Text(f"{file.title} on {file.gpus}", style="bold"))
-    _show(file.findings, console)
+def _file(file: Readiness) -> Iterator[Part]:
+    yield Prose(Span(f"{file.title} on {file.gpus}"), "strong")
+    yield _findings(file.findings)
     for role in file.roles:
-        title = Text(f"  {role.name}: {role.model} with engine {role.engine}", style="bold")
-        console.print(title, soft_wrap=True)
-        _show(role.findings, console)
-        for where, blocks in _by_device(role.device_map).items():
-            console.print(Text(f"  {'':{WIDTH}}  on {where}: {blocks}"), soft_wrap=True)
-    console.print(Text(_outcome(file), style="green" if file.runs and file.fits else "red"))
+        yield Prose(Span(f"{role.name}: {role.model} with engine {role.engine}"), "strong")
+        yield _findings(role.findings, role.device_map)
+    yield Prose(_outcome(file), "good" if file.runs and file.fits else "bad")
 
 
 def _by_device(device_map: Mapping[str, str]) -> dict[str, str]:

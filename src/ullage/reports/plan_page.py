@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
-
-from rich.console import Console
-from rich.text import Text
 
 from ullage.planning.cost import per_1000
 from ullage.planning.storage import CHECKPOINT, written
 from ullage.planning.verdict import ORDER, Verdict
 from ullage.reports.advice_page import before_own, in_short, typed
-from ullage.reports.bar import bar
 from ullage.reports.figures import UNKNOWN, dollars, duration, durations, number, rate, whole
+from ullage.reports.gauge import TONES, gauge
 from ullage.reports.items import at_the_peak, named
 from ullage.reports.lengths import lengths_of
-from ullage.reports.tables import STYLES, hanging
+from ullage.reports.pages.page import AtOnce, Code, Facts, Part, Prose
+from ullage.reports.pages.shell import BREAK, SHELL
+from ullage.reports.pages.words import Span
 from ullage.units import GIB, MIB, Interval, total
 
 if TYPE_CHECKING:
-    from ullage.planning.advice.entry import Advice, Search
+    from ullage.planning.advice.entry import Advice, Nearest, Search
     from ullage.planning.plan import DevicePlan, Plan
 
-LINES: Final = 25
-"""Of the screen, at 80 columns or more."""
 ITEMS: Final = 3
 """Items of the peak that are named."""
-LABEL: Final = 9
-"""Columns of the words on the left."""
 MORE: Final = "--details"
+Said = tuple[str, tuple[Part, ...]]
+"""A word, and what is said under it."""
 
 
 class Kind(NamedTuple):
@@ -43,35 +40,31 @@ class Kind(NamedTuple):
         return max(self.devices, key=_filled)
 
 
-class _Part(NamedTuple):
-    """Lines of the screen; where there is no room for all, at least the first `least` of them stand."""
-
-    lines: list[Text]
-    least: int
-
-
-def show_plan(plan: Plan, console: Console) -> None:
-    """Prints verdict, the fullest device of each kind, what makes its peak, what to do, time and cost, host
-    memory, disk, what was assumed, and what `--details` has."""
+def plan_page(plan: Plan) -> AtOnce:
+    """Verdict, the fullest device of each kind, what makes its peak, what to do, time and cost, host memory,
+    disk, what was assumed, and what `--details` has."""
     kinds = kinds_of(plan)
     fullest = max((kind.fullest for kind in kinds), key=_filled, default=None)
-    # What comes first is shortened last.
-    parts = [
-        _Part(list(_title(plan, console)), 2),
-        _Part([line for kind in kinds for line in _kind(kind, console)], 2),
-        _Part(list(_peak(plan, fullest, console)), ITEMS),
-        _Part(list(_to_do(plan, console)), 3),
-        _Part(list(_money(plan, console)), 4),
-        _Part(list(_room(plan, console)), 4),
-        _Part(list(_assumed(plan, fullest, console)), 4),
-        _Part(list(_warnings(plan, console)), 0),
-    ]
-    last = _behind(plan, console)
-    if console.width >= 80:
-        parts = _shortened(parts, LINES - len(last))
-    for line in (*(line for part in parts for line in part.lines), *last):
-        line.rstrip()
-        console.print(line, no_wrap=True, overflow="ignore", crop=False)
+    parts: tuple[tuple[tuple[Part, ...], int], ...] = (
+        (tuple(_title(plan)), 2),
+        (tuple(part for kind in kinds for part in _kind(kind)), 2),
+        (_facts(_peak(plan, fullest)), ITEMS),
+        (_facts(_to_do(plan)), 3),
+        (_facts(_money(plan)), 4),
+        (_facts(_room(plan)), 4),
+        (_facts(_assumed(plan, fullest)), 4),
+        (_facts(("warning:", (Prose(each, "warning"),)) for each in plan.warnings), 0),
+    )
+    return AtOnce(parts, Facts((_behind(plan),)), MORE)
+
+
+def _facts(said: Iterable[Said]) -> tuple[Part, ...]:
+    held = tuple(said)
+    return (Facts(held),) if held else ()
+
+
+def _one(word: str, text: str) -> Said:
+    return word, (Prose(text),)
 
 
 def kinds_of(plan: Plan) -> tuple[Kind, ...]:
@@ -89,82 +82,49 @@ def _filled(device: DevicePlan) -> tuple[int, float]:
     return ORDER.index(device.verdict), device.peak.device.high / max(device.usable or 1, 1)
 
 
-def _shortened(parts: Sequence[_Part], room: int) -> list[_Part]:
-    """As many lines as there is room for, taken from the last parts first."""
-    over = sum(len(part.lines) for part in parts) - room
-    found = []
-    for part in reversed(parts):
-        cut = min(max(over, 0), max(len(part.lines) - part.least, 0))
-        over -= cut
-        kept = part.lines[: len(part.lines) - cut]
-        if cut and kept:
-            kept[-1] = _open_ended(kept[-1])
-        found.append(_Part(kept, part.least))
-    return found[::-1]
-
-
-def _open_ended(line: Text) -> Text:
-    """A line after which others are left out."""
-    mark = f" ... {MORE}"
-    line = line.copy()
-    line.truncate(80 - len(mark))
-    line.append(mark, style="dim")
-    return line
-
-
-def _labelled(label: str, text: str | Text, console: Console, style: str = "dim") -> list[Text]:
-    lines = hanging(f"{label:{LABEL}}", text, console)
-    for line in lines:
-        line.stylize(style, 0, LABEL)
-    return lines
-
-
-def _title(plan: Plan, console: Console) -> Iterator[Text]:
+def _title(plan: Plan) -> Iterator[Part]:
     """The verdict stands in the first line, which is never left out."""
-    yield Text.assemble(("verdict: ", "bold"), (plan.verdict, STYLES[plan.verdict]))
-    for line in hanging("", f"{plan.title} on {plan.gpus.name}", console):
-        line.stylize("bold")
-        yield line
+    yield Prose((Span("verdict: ", "strong"), Span(plan.verdict, TONES[plan.verdict])))
+    yield Prose(Span(f"{plan.title} on {plan.gpus.name}"), "strong")
 
 
-def _kind(kind: Kind, console: Console) -> Iterator[Text]:
-    """`4x RTX A6000, fullest: gpu:1 in player prefill`, and its bar."""
+def _kind(kind: Kind) -> Iterator[Part]:
+    """`4x RTX A6000, fullest: gpu:1 in player prefill`, and how full that is."""
     device = kind.fullest
     name = device.gpu if device.gpu != device.name else ""
     if len(kind.devices) > 1:
-        shown = f"{len(kind.devices)}x {name}, fullest: {device.name}"
+        said = f"{len(kind.devices)}x {name}, fullest: {device.name}"
     else:
-        shown = f"{name} ({device.name})" if name else device.name
-    peak = f"{shown} in {device.peak_phase}" if device.peak_phase else f"{shown}, nothing is held there"
-    yield from hanging("", peak, console)
-    yield bar(device, console.width)
+        said = f"{name} ({device.name})" if name else device.name
+    yield Prose(f"{said} in {device.peak_phase}" if device.peak_phase else f"{said}, nothing is held there")
+    yield gauge(device)
 
 
-def _peak(plan: Plan, device: DevicePlan | None, console: Console) -> Iterator[Text]:
+def _peak(plan: Plan, device: DevicePlan | None) -> Iterator[Said]:
     """The largest reasons for the peak of the fullest device, and how much the others come to."""
     items = at_the_peak(plan, device)
-    for at, item in enumerate(items[:ITEMS]):
-        others = items[ITEMS:]
-        line = f"{whole(item.bytes)} GiB {named(item)}, {item.basis}"
-        if at == ITEMS - 1 and others:
-            line += f"; {len(others)} more {whole(total(each.bytes for each in others))}"
-        yield _labelled("" if at else "peak", line, console)[0]
+    lines = [f"{whole(item.bytes)} GiB {named(item)}, {item.basis}" for item in items[:ITEMS]]
+    if others := items[ITEMS:]:
+        lines[-1] += f"; {len(others)} more {whole(total(each.bytes for each in others))}"
+    if lines:
+        yield "peak", tuple(map(Prose, lines))
 
 
-def _to_do(plan: Plan, console: Console) -> Iterator[Text]:
+def _to_do(plan: Plan) -> Iterator[Said]:
     """The first advice as it can be typed, and what it comes to; where a search found none, how near it
     came."""
-    margin = " " * LABEL
     if plan.advice:
         best = plan.advice[0]
-        yield from _labelled(_why(plan, best), in_short(best) + before_own(plan, best), console)
-        yield from (Text(margin + line) for line in typed(best, plan.gpus.name, console.width - LABEL))
+        yield _why(plan, best), (Prose(in_short(best) + before_own(plan, best)), _typed(plan, best))
     elif plan.search is not None:
-        yield from _labelled("to do", _none(plan.search, plan.verdict), console)
+        yield _one("to do", _none(plan.search, plan.verdict))
         if (nearest := plan.search.nearest) is not None:
-            yield Text(f"{margin}the nearest is {number(nearest.over)} GiB too much:")
-            lines = typed(nearest, plan.gpus.name, console.width - LABEL)
-            yield from (Text(margin + line) for line in lines)
+            over = f"the nearest is {number(nearest.over)} GiB too much:"
+            yield "", (Prose(over), _typed(plan, nearest))
+
+
+def _typed(plan: Plan, entry: Advice | Nearest) -> Code:
+    return Code(BREAK.join(typed(entry, plan.gpus.name)), SHELL)
 
 
 def _none(search: Search, verdict: Verdict) -> str:
@@ -188,7 +148,7 @@ def _why(plan: Plan, entry: Advice) -> str:
     return "faster" if is_faster and (for_time or not is_cheaper) else "cheaper" if is_cheaper else "also"
 
 
-def _money(plan: Plan, console: Console) -> Iterator[Text]:
+def _money(plan: Plan) -> Iterator[Said]:
     """Time and cost of the whole workload, with their ends; what servers ask for what they hold."""
     if plan.times:
         said = "if it fitted, " if plan.verdict == "does not fit" else ""
@@ -200,11 +160,11 @@ def _money(plan: Plan, console: Console) -> Iterator[Text]:
             tokens = longest.tokens_per_second
             per = f" at {rate(tokens.expected)} tokens/s" if tokens is not None else ""
             said += f"; {longest.phase} {took}{per}, bound by {longest.bound}"
-        yield from _labelled("time", said, console)
-        yield from _labelled("cost", _cost(plan), console)
+        yield _one("time", said)
+        yield _one("cost", _cost(plan))
     for each in plan.hosted:
         usd = "price unknown, set price_per_million" if each.usd is None else f"{dollars(each.usd)} for all"
-        yield from _labelled("hosted", f"{each.role} ({each.model}): {usd}", console)
+        yield _one("hosted", f"{each.role} ({each.model}): {usd}")
 
 
 def _time(plan: Plan) -> str:
@@ -227,7 +187,7 @@ def _cost(plan: Plan) -> str:
     return f"{said}; {dollars(cost.usd_per_hour)} an hour ({cost.provider}, {cost.label}, {cost.as_of})"
 
 
-def _room(plan: Plan, console: Console) -> Iterator[Text]:
+def _room(plan: Plan) -> Iterator[Said]:
     """Host memory; the disk for weights and outputs; what is downloaded."""
     host = next((device for device in plan.devices if device.name == "host"), None)
     if plan.gpus.abilities.unified:
@@ -237,7 +197,7 @@ def _room(plan: Plan, console: Console) -> Iterator[Text]:
     else:
         limit = "no limit given" if host.usable is None else f"of {number(host.usable)} GiB"
         said = f"{whole(host.peak.device)} GiB, {limit}, in {host.peak_phase}"
-    yield from _labelled("host", said, console)
+    yield _one("host", said)
     weights = [each for each in plan.stored if each.what.startswith(CHECKPOINT)]
     lies = total(each.bytes for each in weights)
     kept = written(plan)
@@ -246,14 +206,14 @@ def _room(plan: Plan, console: Console) -> Iterator[Text]:
     others = (each for each in plan.stored if each not in weights)
     parts += [f"{each.what} {each.bytes.high / MIB:,.1f} MiB" for each in others]
     parts.append(f"to download {whole(fetched)} GiB" if fetched.high else "nothing to download")
-    yield from _labelled("disk", ", ".join(parts), console)
+    yield _one("disk", ", ".join(parts))
 
 
 def _output(plan: Plan, kept: Interval) -> str:
     return f"{whole(kept)} GiB and texts" if kept.high else "texts alone"
 
 
-def _assumed(plan: Plan, device: DevicePlan | None, console: Console) -> Iterator[Text]:
+def _assumed(plan: Plan, device: DevicePlan | None) -> Iterator[Said]:
     """Lengths and batch that the numbers hold for; what of the peak, of time and of limits is no fact."""
     workload = plan.workload
     said = f"{lengths_of(plan)}, {workload.budget.reserve} reserve"
@@ -262,7 +222,7 @@ def _assumed(plan: Plan, device: DevicePlan | None, console: Console) -> Iterato
     ]
     if own:
         said += f"; other lengths: {', '.join(own)}"
-    yield from _labelled("planned", said, console)
+    yield _one("planned", said)
     guessed = [item for item in at_the_peak(plan, device) if item.basis == "assumed"]
     parts = []
     if guessed:
@@ -272,20 +232,15 @@ def _assumed(plan: Plan, device: DevicePlan | None, console: Console) -> Iterato
     parts += ["usable memory"] if "assumed" in cards else []
     guessed_times = [each for each in plan.times if each.basis not in ("measured", UNKNOWN)]
     parts += ["times (a roofline)"] if any(each.bound != "load" for each in guessed_times) else []
-    yield from _labelled("assumed", ", ".join(parts) or "nothing", console)
+    yield _one("assumed", ", ".join(parts) or "nothing")
 
 
-def _warnings(plan: Plan, console: Console) -> Iterator[Text]:
-    for warning in plan.warnings:
-        yield from _labelled("warning:", warning, console, "yellow")
-
-
-def _behind(plan: Plan, console: Console) -> list[Text]:
+def _behind(plan: Plan) -> Said:
     """How much more there is, and where."""
     counts = (("note", plan.notes), ("warning", plan.warnings), ("advice entry", plan.advice))
     said = [_count(name, len(each)) for name, each in counts if each]
     more = ["phases, items, decisions", *(["latency"] if plan.latency is not None else []), *said]
-    return _labelled(MORE, f" {', '.join(more)}", console)
+    return _one(MORE, ", ".join(more))
 
 
 def _count(name: str, count: int) -> str:

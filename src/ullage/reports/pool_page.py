@@ -1,14 +1,13 @@
-"""A run's residency pool on the terminal: who is where, who waits, what is taken of every budget."""
+"""A run's residency pool: who is where, who waits, what is taken of every budget."""
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Iterator
 
 from ullage.records.pool import PlaceUse, RoleSeen
 from ullage.records.pool_of_run import PoolOfRun
-from ullage.reports.tables import print_named
+from ullage.reports.pages.page import Facts, Gauge, Part, Prose
+from ullage.reports.pages.table import Table
 from ullage.units import GIB, MIB, gib
 
 STATES = {
@@ -18,36 +17,26 @@ STATES = {
 }
 
 
-def show_pool(found: PoolOfRun, console: Console) -> None:
+def pool_page(found: PoolOfRun) -> Iterator[Part]:
     """Each place with its budget, each role with where it is, and who waits."""
     seen = found.seen
-    console.print(Text(f"{found.folder}: {STATES[found.state]}"))
+    yield Prose(f"{found.folder}: {STATES[found.state]}")
     if seen.simulated:
-        console.print(Text("its devices are simulated: memory of this machine with budgets of their own"))
-    for place in seen.places:
-        console.print(Text(_place(place)))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("role", "where", "bytes", "since", "lent", "loads", "a load takes"):
-        table.add_column(name)
-    for role in seen.roles:
-        table.add_row(*_cells(role))
+        yield Prose("its devices are simulated: memory of this machine with budgets of their own")
+    yield Facts(tuple((place.place, (_gauge(place),)) for place in seen.places))
     if seen.roles:
-        print_named(table, console)
+        columns = ("role", "where", "bytes", "since", "lent", "loads", "a load takes")
+        yield Table(columns, tuple(map(_cells, seen.roles)))
     for each in seen.waiting:
-        console.print(f"{each.role} is waited for, since {each.seconds:,.1f} s")
+        yield Prose(f"{each.role} is waited for, since {each.seconds:,.1f} s")
     if seen.failures:
-        console.print(Text(f"{seen.failures} loads failed", style="yellow"))
+        yield Prose(f"{seen.failures} loads failed", "warning")
 
 
-BAR = 20
-"""Characters of a full bar."""
-
-
-def _place(place: PlaceUse) -> str:
+def _gauge(place: PlaceUse) -> Gauge:
     share = place.used / place.budget if place.budget else 0.0
-    bar = ("█" * round(BAR * share)).ljust(BAR, "·")
     used, budget, most = map(_size, (place.used, place.budget, place.most))
-    return f"{place.place:6} {bar} {used} of {budget} taken, at most {most}"
+    return Gauge(share, share, f"{used} of {budget} taken, at most {most}")
 
 
 def _size(size: int) -> str:

@@ -1,48 +1,42 @@
-"""What it costs to rent cards for a workload, on the terminal."""
+"""What it costs to rent cards for a workload."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import islice
-from string import ascii_lowercase
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from rich import table as rich_table
-from rich.console import Console
-from rich.text import Text
-
 from ullage.reports.figures import UNKNOWN, number, spread
+from ullage.reports.pages.page import Part, Prose
 from ullage.reports.pages.table import Table
-from ullage.reports.tables import new_table, print_stacked
 from ullage.text import one_line
 from ullage.units import GIB, Estimate
 
 if TYPE_CHECKING:
-    from rich.console import JustifyMethod
-
-    from ullage.planning.cost import Cost
     from ullage.planning.renting import LeftOut, Rental, Renting
 
-WIDE: Final = 110
-"""Columns from which provider and day stand in each line; below that a letter leads to them."""
 UNITS: Final = ((7200.0, "hours", "h", 3600.0), (120.0, "minutes", "min", 60.0), (0.0, "seconds", "s", 1.0))
 """Times are told in the first of these that the shortest of them has two of."""
 
 
-def show_renting(found: Renting, console: Console) -> None:
+def renting_page(found: Renting) -> Iterator[Part]:
     """What to rent and the runner-up, a line for each set, whose prices these are, and what was left out."""
     if not found.needed:
-        console.print("no card is needed: every role of this workload runs elsewhere")
+        yield Prose("no card is needed: every role of this workload runs elsewhere")
         return
     whole = f"all {found.examples:,} examples" if found.examples != 1 else "the one example"
-    for line in _recommended(found, whole):
-        console.print(line, soft_wrap=True, highlight=False)
-    lists = _lists(found.rentals)
+    yield from map(Prose, _recommended(found, whole))
     if found.rentals:
-        _print_sets(found, lists, console)
-    for line in _below(found, lists, console.width >= WIDE):
-        console.print(Text(line, style="dim"), soft_wrap=False, highlight=False)
+        yield renting_table(found)
+    yield from (Prose(line, "note") for line in _below(found))
+
+
+def renting_table(found: Renting, title: str = "") -> Table:
+    """A line for each set."""
+    _, time, _, unit = _unit(found)
+    columns = ("cards", "verdict", "GiB free", time, "$ an hour", "$ in all", "by")
+    rows = tuple(_cells(each, unit) for each in found.rentals)
+    return Table(columns, rows, frozenset(columns[2:6]), title=title, noted=frozenset({"by"}))
 
 
 def _recommended(found: Renting, whole: str) -> Iterator[str]:
@@ -85,60 +79,13 @@ def _labelled(found: Renting) -> str:
     return f"{article} {found.label} price{of}{file}"
 
 
-def _lists(rentals: Sequence[Rental]) -> dict[tuple[str, str], str]:
-    """A letter for each list that the rentals are priced by, by provider and day."""
-    named = dict.fromkeys((each.cost.provider, each.cost.as_of) for each in rentals if each.cost is not None)
-    return dict(zip(named, _letters(), strict=False))
-
-
-def _letters() -> Iterator[str]:
-    yield from ascii_lowercase
-    yield from (one + other for one in ascii_lowercase for other in ascii_lowercase)
-
-
-def _print_sets(found: Renting, lists: dict[tuple[str, str], str], console: Console) -> None:
-    """A line for each set; where that is too wide for the terminal its name stands on a line above."""
-    wide = console.width >= WIDE
-    rows = [_cells(each, lists, wide, _unit(found)[3]) for each in found.rentals]
-    columns = _columns(found) if wide else (*_columns(found)[:-1], "")  # of a letter, which says itself
-    lines = list(zip(columns, *rows, strict=True))
-    if sum(_least(*line) + 1 for line in lines) - 1 <= console.width:
-        console.print(_table(lines))
-    else:
-        print_stacked(_table(lines[1:]), console, [name for name, *_ in rows])
-
-
-def _least(name: str, *cells: str) -> int:
-    """The width of a column whose heading alone gives way."""
-    return max(map(len, (*cells, *name.split())))
-
-
-def _table(columns: Sequence[tuple[str, ...]]) -> rich_table.Table:
-    """Of columns, each its heading and cells."""
-    table = new_table("")
-    table.padding = (0, 1, 0, 0)
-    for name, *cells in columns:
-        words = name in ("cards", "verdict", "from", "")
-        least = _least(name, *cells)
-        whole = least >= len(name)  # rich takes from a column that may wrap, to none
-        justify: JustifyMethod = "left" if words else "right"
-        table.add_column(name, justify=justify, overflow="fold", min_width=least, no_wrap=whole)
-    for row in zip(*(cells for _, *cells in columns), strict=True):
-        table.add_row(*row)
-    return table
-
-
-def _columns(found: Renting) -> tuple[str, ...]:
-    return ("cards", "verdict", "GiB free", _unit(found)[1], "$ an hour", "$ in all", "from")
-
-
 def _unit(found: Renting) -> tuple[float, str, str, float]:
     """What times are told in: the least of them, its name, what it is written as, its seconds."""
     shortest = min((each.seconds.expected for each in found.rentals if each.seconds is not None), default=0.0)
     return next(unit for unit in UNITS if shortest >= unit[0])
 
 
-def _cells(one: Rental, lists: dict[tuple[str, str], str], wide: bool, unit: float) -> tuple[str, ...]:
+def _cells(one: Rental, unit: float) -> tuple[str, ...]:
     cost, seconds = one.cost, one.seconds
     mark = "*" if one.basis == "measured" else ""
     return (
@@ -148,19 +95,11 @@ def _cells(one: Rental, lists: dict[tuple[str, str], str], wide: bool, unit: flo
         UNKNOWN if seconds is None else f"{_spread(seconds * (1 / unit))}{mark}",
         UNKNOWN if cost is None else f"{cost.usd_per_hour:,.2f}",
         _spread(one.usd),
-        _from(cost, lists, wide),
+        "" if cost is None else f"{cost.provider}, {cost.as_of}",
     )
 
 
-def _from(cost: Cost | None, lists: dict[tuple[str, str], str], wide: bool) -> str:
-    if cost is None:
-        return ""
-    return f"{cost.provider}, {cost.as_of}" if wide else lists[cost.provider, cost.as_of]
-
-
-def _below(found: Renting, lists: dict[tuple[str, str], str], wide: bool) -> Iterator[str]:
-    if found.rentals and not wide:
-        yield "from: " + "; ".join(f"{mark} {name}, {day}" for (name, day), mark in lists.items())
+def _below(found: Renting) -> Iterator[str]:
     if found.rentals:
         kind = f"{found.label} prices in US dollars" + (f" of {found.provider}" if found.provider else "")
         yield (
@@ -219,10 +158,3 @@ def _spread(value: Estimate | None) -> str:
     decimals = 0 if value is None or value.expected <= 0 else _decimals(value.expected)
     decimals -= value is not None and value.expected >= 1 and decimals > 0
     return spread(value, f"{{:,.{decimals}f}}")
-
-
-def renting_table(found: Renting) -> Table:
-    """The same as one table, for a notebook."""
-    rows = tuple(_cells(each, {}, True, _unit(found)[3]) for each in found.rentals)
-    columns, said = _columns(found), "; ".join(islice(_below(found, {}, True), 1, None))
-    return Table(columns, rows, frozenset(columns[2:]), said, repr(found)[1:-1])

@@ -1,22 +1,20 @@
-"""A run, or a check before one, on the terminal."""
+"""A run, or a check before one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from ullage.documents import document, header
+from ullage.documents import header
 from ullage.fields import Fields
 from ullage.records.failing import AGAIN, failing_in
 from ullage.records.fits import fits_in
 from ullage.records.not_finite import not_finite_in
 from ullage.records.record import Measured, Record, remarks_in
+from ullage.reports.pages.page import Part, Prose
+from ullage.reports.pages.table import Table
 from ullage.text import one_line
 from ullage.units import gib
 
@@ -43,28 +41,25 @@ class RunCheckDocument:
     dropped: tuple[str, ...]
 
 
-def show_run(folder: Path, record: Record, console: Console) -> None:
+def run_page(folder: Path, record: Record) -> Iterator[Part]:
     """What was done, the peaks, and where to look next."""
     rate = record.tokens / record.seconds if record.seconds else 0.0
-    console.print(
+    yield Prose(
         f"{record.examples:,} records, {record.tokens:,} tokens in {record.seconds:,.1f} s "
         f"({rate:,.0f} tokens/s with loading) -> {folder}"
     )
     if record.splits:
-        console.print(f"memory ran out {record.splits} times; those batches were split and nothing is lost")
-    for fit in fits_in(record.outcome):
-        console.print(Text(str(fit)))
-    for line in _remarks(record):
-        console.print(Text(line, style="yellow"))
-    console.print(_peaks(record.measured))
+        yield Prose(f"memory ran out {record.splits} times; those batches were split and nothing is lost")
+    yield from (Prose(str(fit)) for fit in fits_in(record.outcome))
+    yield from (Prose(line, "warning") for line in _remarks(record))
+    yield _peaks(record.measured)
     if (folder / PAGE).is_file():
-        console.print(Text(f"{folder / PAGE} is the page of it all", style="dim"))
-    console.print(Text(f"ullage verify {folder} shows predicted against measured", style="dim"))
+        yield Prose(f"{folder / PAGE} is the page of it all", "note")
+    yield Prose(f"ullage verify {folder} shows predicted against measured", "note")
     failing = failing_in(record.outcome)
     if failing and record.outcome.get(AGAIN, True) is True:
-        console.print(Text(f"ullage run --resume {folder} asks again", style="dim"))
-    for each in failing:
-        console.print(Text(one_line(str(each)), style="yellow"))
+        yield Prose(f"ullage run --resume {folder} asks again", "note")
+    yield from (Prose(one_line(str(each)), "warning") for each in failing)
 
 
 def _remarks(record: Record) -> Iterator[str]:
@@ -87,51 +82,32 @@ def run_document(folder: Path, record: Record) -> dict[str, object]:
     return {**header("record"), "folder": str(folder), **record.to_json()}
 
 
-def show_check(maps: Mapping[str, Mapping[str, str]], measured: Iterable[Measured], console: Console) -> None:
+def check_page(found: CheckDocument) -> Iterator[Part]:
     """Where each role's modules are, and the peaks of one smallest batch."""
-    for name, modules in maps.items():
+    for name, modules in found.device_maps.items():
         for device in dict.fromkeys(modules.values()):
             held = [module for module, where in modules.items() if where == device]
             shown = held[0] if len(held) == 1 else f"{held[0]} ... {held[-1]} ({len(held)} modules)"
-            console.print(f"{name} on {device}: {shown}")
-    console.print(_peaks(measured))
+            yield Prose(f"{name} on {device}: {shown}")
+    yield _peaks(found.measured)
 
 
-def check_document(maps: Mapping[str, Mapping[str, str]], measured: Iterable[Measured]) -> dict[str, object]:
-    """Where each role's modules are, and the peaks."""
-    return document("check", CheckDocument, CheckDocument(maps, tuple(measured)))
-
-
-def show_run_check(
-    folder: Path, complete: bool, done: int, damaged: Sequence[str], dropped: Sequence[str], console: Console
-) -> None:
+def run_check_page(found: RunCheckDocument) -> Iterator[Part]:
     """What of a run's folder is not what was written, and what was taken away for it."""
-    for line in damaged:
-        console.print(Text(line))
-    if not damaged:
-        console.print(f"{folder}: whole, {done:,} pieces of work, {'ended' if complete else 'not ended'}")
-    for line in dropped:
-        console.print(Text(f"dropped {line}"))
-    if damaged and not complete:
-        console.print(Text(f"ullage run --resume {folder} does again what is missing", style="dim"))
-
-
-def run_check_document(
-    folder: Path, complete: bool, done: int, damaged: Sequence[str], dropped: Sequence[str]
-) -> dict[str, object]:
-    """Whether a run is whole."""
-    found = RunCheckDocument(str(folder), complete, done, tuple(damaged), tuple(dropped))
-    return document("run-check", RunCheckDocument, found)
+    yield from map(Prose, found.damaged)
+    if not found.damaged:
+        ended = "ended" if found.complete else "not ended"
+        yield Prose(f"{found.folder}: whole, {found.done:,} pieces of work, {ended}")
+    yield from (Prose(f"dropped {line}") for line in found.dropped)
+    if found.damaged and not found.complete:
+        yield Prose(f"ullage run --resume {found.folder} does again what is missing", "note")
 
 
 def _peaks(measured: Iterable[Measured]) -> Table:
-    table = Table(title="measured peaks", title_justify="left", box=None, pad_edge=False, header_style="bold")
-    table.add_column("device")
-    table.add_column("phase")
-    for name in ("live", "reserved", "process", "device", "seconds"):
-        table.add_column(name, justify="right", no_wrap=True)
+    numbers = ("live", "reserved", "process", "device", "seconds")
+    rows = []
     for one in measured:
         values = (one.live, one.reserved, one.process, one.on_device)
-        sizes = ["-" if value is None else gib(value) for value in values]
-        table.add_row(one.device, one.phase, *sizes, f"{one.seconds:,.1f}")
-    return table
+        sizes = ("-" if value is None else gib(value) for value in values)
+        rows.append((one.device, one.phase, *sizes, f"{one.seconds:,.1f}"))
+    return Table(("on", "phase", *numbers), tuple(rows), frozenset(numbers), title="measured peaks")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterable
 from io import StringIO
 from typing import Final
 
@@ -20,16 +19,16 @@ from ullage.reports.cluster_page import cluster_page
 from ullage.reports.console import PlainConsole
 from ullage.reports.latency_page import latency_tables
 from ullage.reports.pages.html import parts, tables
-from ullage.reports.pages.page import Figure
-from ullage.reports.pages.screen import show_page
+from ullage.reports.pages.page import Figure, Page, Part
+from ullage.reports.pages.screen import show
 from ullage.reports.plan_chart import plan_chart
-from ullage.reports.plan_details import devices_table, show_details
-from ullage.reports.plan_page import show_plan
+from ullage.reports.plan_details import devices_table, in_detail
+from ullage.reports.plan_page import plan_page
 from ullage.reports.renting_document import renting_document
-from ullage.reports.renting_page import renting_table, show_renting
+from ullage.reports.renting_page import renting_page, renting_table
 from ullage.reports.svg import Drawing
 from ullage.reports.times_page import times_table
-from ullage.reports.verification_page import comparison_table, show_verification, verification_document
+from ullage.reports.verification_page import comparison_table, verification_document, verification_page
 
 WIDTH: Final = 140
 """Columns of a page that no terminal bounds."""
@@ -41,26 +40,26 @@ Value = Audit | ClusterPlan | Plan | Renting | Verification
 def page(value: Value) -> str:
     """What the terminal shows of it, without colour."""
     if isinstance(value, Plan):
-        return _printed(partial(show_plan, value))
+        return _printed((plan_page(value),))
     if isinstance(value, Renting):
-        return _printed(partial(show_renting, value))
+        return _printed(renting_page(value))
     if isinstance(value, Audit):
-        return _printed(partial(show_page, audit_page(value)))
+        return _printed(audit_page(value))
     if isinstance(value, ClusterPlan):
-        return _printed(partial(show_page, cluster_page(value)))
-    return _printed(partial(show_verification, value))
+        return _printed(cluster_page(value))
+    return _printed(verification_page(value))
 
 
 def details(value: Value) -> str:
     """What `--details` adds to the page of a plan, all of a verification; there is no more of others."""
     if isinstance(value, Verification):
-        return _printed(partial(show_verification, value, details=True))
-    return _printed(partial(show_details, value)).strip("\n") if isinstance(value, Plan) else page(value)
+        return _printed(verification_page(value, details=True))
+    return _printed(in_detail(value)).strip("\n") if isinstance(value, Plan) else page(value)
 
 
-def _printed(show: Callable[[PlainConsole], None]) -> str:
+def _printed(parts: Page | Iterable[Part]) -> str:
     file = StringIO()
-    show(PlainConsole(file=file, width=WIDTH, color_system=None, legacy_windows=False))
+    show(parts, PlainConsole(file=file, width=WIDTH, color_system=None, legacy_windows=False))
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
 
@@ -72,12 +71,12 @@ def table(value: Value) -> str:
     if isinstance(value, ClusterPlan):
         return tables(cluster_page(value))
     if isinstance(value, Renting):
-        return "".join(parts([renting_table(value)]))
+        return "".join(parts([renting_table(value, repr(value)[1:-1])]))
     if isinstance(value, Plan):
         more = [times_table(value.times)] if value.times else []
         more += [] if value.latency is None else latency_tables(value.latency)
         return "".join(parts((Figure(plan_chart(value)), devices_table(value), *more)))
-    return "".join(parts([comparison_table(value.comparisons, repr(value)[1:-1])]))
+    return "".join(parts([comparison_table(value.comparisons, f"{repr(value)[1:-1]}; MiB")]))
 
 
 def chart(value: Plan) -> Drawing:

@@ -52,7 +52,9 @@ def _cost(found: RunStatus) -> str:
     if found.usd is None:
         return "cost: no price is known for these cards"
     count = f"{len(found.actors):,} actors" if found.actors else "this run"
-    return f"cost: ${found.usd:,.2f} so far: {count}, each at ${found.usd_per_hour:,.2f} an hour"
+    sharing = max((each.sharing for each in found.actors), default=1)
+    whose = f"{sharing} to a card, each card" if sharing > 1 else "each"
+    return f"cost: ${found.usd:,.2f} so far: {count}, {whose} at ${found.usd_per_hour:,.2f} an hour"
 
 
 def _partitions(found: RunStatus) -> str:

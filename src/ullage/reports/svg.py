@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
+from textwrap import wrap
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -19,6 +20,12 @@ COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E
 HATCHES: Final = ("", "M0 8L8 0", "M0 4H8", "M4 0V8", "M0 0L8 8", "M0 8L8 0M0 0L8 8", "M0 4H8M4 0V8")
 """Paths in a square of 8, one for each colour; more parts than colours take them in another pairing."""
 WIDTH: Final = 480
+"""Of lines over an axis."""
+NARROW: Final = 280
+"""Within a screen of 320: what words of bars fit in."""
+SPAN: Final = 99.5
+"""Percent of the width that bars take at most: the line at their end has one too."""
+BOLD: Final = ' font-weight="600"'
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 26, 38
 HEIGHT: Final = 250
 """Of a plot, without its words."""
@@ -31,10 +38,15 @@ MOST_POINTS: Final = 2_000
 
 def drawn(chart: Chart) -> str:
     """An element `svg`, named and described for who does not see it. The same chart is the same text."""
-    body, height = _bars(chart) if isinstance(chart, Bars) else _plot(chart)
+    if isinstance(chart, Bars):
+        body, height = _bars(chart)
+        size = f'width="100%" height="{height}"'
+    else:
+        body, height = _plot(chart)
+        size = f'viewBox="0 0 {WIDTH} {height}" width="{WIDTH}"'
     title, description = _text(chart.title), _text(chart.description)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" '
         f'aria-label="{title}" font-family="system-ui, sans-serif" font-size="12" fill="currentColor">'
         f"<title>{title}</title><desc>{description}</desc>{''.join(body)}</svg>"
     )
@@ -71,27 +83,41 @@ def _line(path: str, more: str = ' stroke="currentColor" stroke-opacity=".35"') 
 
 
 def _bars(chart: Bars) -> tuple[list[str], int]:
-    """A line of words above each bar, two where they are long, so that they need no room beside it."""
+    """As wide as there is room: lengths are shares of it, and words fit the narrowest screen. A line of words
+    stands above each bar, two where they are long."""
     names = chart.looks
     key = f"u{crc32(repr(chart).encode()):08x}"
-    sizes = [size for bar in chart.bars for size in (bar.size, bar.most or 0.0, bar.limit or 0.0)]
-    scale = (WIDTH - 2) / (max(sizes, default=0.0) or 1.0)
-    body = [f"<defs>{''.join(_pattern(key, at) for at in names.values())}</defs>", _heading(chart.title)]
-    top = TOP
+    scale = SPAN / (chart.reach or 1.0)
+    body = [f"<defs>{''.join(_pattern(key, at) for at in names.values())}</defs>"]
+    top = 0
+    for more, text in ((BOLD, chart.title), ("", chart.note)):
+        lines = wrap(text, int(NARROW / LETTER))
+        body += (_words(0, top + 14 + LINE * at, line, more) for at, line in enumerate(lines))
+        top += LINE * len(lines)
+    group = ""
     for bar in chart.bars:
+        if bar.group != group:
+            group = bar.group
+            body.append(_words(0, top + 22, _named(bar, chart.unit), BOLD))
+            top += LINE + 11
         said = _said(bar, chart.unit)
         body.append(_words(0, top + 14, bar.name))
-        if LETTER * (len(bar.name) + len(said) + 1) > WIDTH:  # side by side one would lie over the other
+        if LETTER * (len(bar.name) + len(said) + 1) > NARROW:  # side by side one would lie over the other
             top += LINE
-        body.append(_words(WIDTH, top + 14, said, ' text-anchor="end"'))
+        body.append(f'<text x="100%" y="{top + 14}" text-anchor="end">{_text(said)}</text>')
         body += _bar(bar, chart.unit, top, scale, key, names)
         top += ROW
-    marks, bottom = _legend(names.items(), top + 10, key)
+    marks, bottom = _legend(names.items(), top + 10, key, wide=NARROW)
     return [*body, *marks], bottom
 
 
+def _named(bar: Bar, unit: str) -> str:
+    """A group, and what there is room for in its bars."""
+    return bar.group if bar.limit is None else f"{bar.group}, {bar.limit:,.2f} {unit} usable"
+
+
 def _heading(title: str) -> str:
-    return _words(0, 14, title, ' font-weight="600"')
+    return _words(0, 14, title, BOLD)
 
 
 def _pattern(key: str, at: int) -> str:
@@ -104,42 +130,53 @@ def _pattern(key: str, at: int) -> str:
 
 
 def _said(bar: Bar, unit: str) -> str:
-    """Its size, its limit, and where it may come."""
-    said = f"{bar.size:,.2f}" + ("" if bar.limit is None else f" of {bar.limit:,.2f}") + f" {unit}"
+    """Its size, its limit where no group says it, and where it may come."""
+    limit = "" if bar.limit is None or bar.group else f" of {bar.limit:,.2f}"
+    said = f"{bar.size:,.2f}{limit} {unit}"
     if bar.most is not None and f"{bar.most:,.2f}" != f"{bar.size:,.2f}":
         said += f", at most {bar.most:,.2f}"
     return said
 
 
 def _bar(bar: Bar, unit: str, top: int, scale: float, key: str, names: dict[str, int]) -> Iterator[str]:
-    left, middle = 0.0, top + 20 + THICK / 2
+    left = 0.0
     for segment in bar.segments:
         note = f": {segment.note}" if segment.note else ""
         yield (
-            f'<rect x="{_number(left)}" y="{top + 20}" width="{_number(segment.size * scale)}" '
+            f'<rect x="{left:.2f}%" y="{top + 20}" width="{segment.size * scale:.2f}%" '
             f'height="{THICK}" fill="url(#{key}-{names[segment.name]})">'
             f"<title>{_text(f'{segment.name} {segment.size:,.2f} {unit}{note}')}</title></rect>"
         )
         left += segment.size * scale
     if bar.most is not None and bar.most * scale > left:
-        end = bar.most * scale
-        path = f"M{_number(left)} {_number(middle)}H{_number(end)}M{_number(end)} {top + 23}V{top + 33}"
-        yield _line(path, ' stroke="currentColor"')
+        yield _stretch((left, bar.most * scale), (top + 28, top + 28))
+        yield _stretch((bar.most * scale, bar.most * scale), (top + 23, top + 33))
     if bar.limit is not None:
-        yield _line(
-            f"M{_number(bar.limit * scale)} {top + 17}V{top + 39}", ' stroke="currentColor" stroke-width="2"'
-        )
+        end = bar.limit * scale
+        yield _stretch((end, end), (top + 17, top + 39), ' stroke-width="2"')
+
+
+def _stretch(across: tuple[float, float], down: tuple[int, int], more: str = "") -> str:
+    """A straight line between shares of the width."""
+    return (
+        f'<line x1="{across[0]:.2f}%" x2="{across[1]:.2f}%" y1="{down[0]}" y2="{down[1]}" '
+        f'stroke="currentColor"{more}/>'
+    )
 
 
 def _legend(
-    names: Iterable[tuple[str, int]], top: float, key: str = "", dashed: Sequence[bool] = ()
+    names: Iterable[tuple[str, int]],
+    top: float,
+    key: str = "",
+    dashed: Sequence[bool] = (),
+    wide: int = WIDTH,
 ) -> tuple[list[str], int]:
-    """Marks and names, each with its look, in as many rows as they take; and where it ends. With a `key` they
-    are squares of parts, else strokes of lines."""
+    """Marks and names, each with its look, in as many rows as they take where it is so `wide`; and where it
+    ends. With a `key` they are squares of parts, else strokes of lines."""
     body, x, y = [], 0.0, top
     for name, at in names:
-        wide = 22 + LETTER * len(name) + 14
-        if x and x + wide > WIDTH:
+        size = 22 + LETTER * len(name) + 14
+        if x and x + size > wide:
             x, y = 0.0, y + 18
         if key:
             body.append(
@@ -148,7 +185,7 @@ def _legend(
         else:
             body.append(_line(f"M{_number(x)} {_number(y + 6)}h16", _stroke(at, dashed[at])))
         body.append(_words(x + 20, y + 10, name))
-        x += wide
+        x += size
     return body, math.ceil(y + 18) if body else math.ceil(top)
 
 

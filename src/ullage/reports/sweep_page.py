@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from rich.console import Console
-from rich.text import Text
-
 from ullage.reports.figures import dollars, durations, whole
-from ullage.reports.plan_details import show_items
+from ullage.reports.gauge import TONES
+from ullage.reports.pages.page import Part, Section
+from ullage.reports.pages.table import Table
+from ullage.reports.pages.words import Span, Words
+from ullage.reports.plan_details import devices_of
 from ullage.reports.plan_page import kinds_of
-from ullage.reports.tables import STYLES, Footnotes, needed_width, new_table, print_stacked, print_table
 
 if TYPE_CHECKING:
     from ullage.planning.plan import Plan
@@ -35,36 +35,31 @@ class Row:
         return "refused" if self.plan is None else self.plan.verdict
 
 
-def show_sweep(rows: Sequence[Row], console: Console, *, items: bool = False) -> None:
-    """A row for each point: the fullest device of each kind and what lies elsewhere, verdict, time, and cost
-    where any is known. In a narrow terminal a point's settings stand above its figures. What was refused is
-    said below; `items` shows the line items of every point."""
+def sweep_page(rows: Sequence[Row], *, items: bool = False) -> Iterator[Part]:
+    """A row for each point: its settings, the fullest device of each kind and what lies elsewhere, verdict,
+    time, cost where any is known, and why one was refused; `items` shows the line items of every point."""
     peaks = [{} if row.plan is None else _peaks(row.plan) for row in rows]
-    devices = list(dict.fromkeys(name for each in peaks for name in each))
-    paths = [path for path, _ in rows[0].settings]
+    devices = tuple(dict.fromkeys(name for each in peaks for name in each))
     costs = [_usd(row.plan) for row in rows]
-    last = ("verdict", "time", "$/1000") if any(costs) else ("verdict", "time")
-    figures = new_table(TITLE, (*devices, *last), (*devices, "$/1000"))
-    table = new_table(TITLE, (*paths, *devices, *last), (*paths, *devices, "$/1000"))
-    why = Footnotes()
+    optional = {"$/1000": any(costs), "why": any(row.refused for row in rows)}
+    last = ("verdict", "time", *(name for name, held in optional.items() if held))
+    lines: list[tuple[Words, ...]] = []
     for row, peak, usd in zip(rows, peaks, costs, strict=True):
-        cells: tuple[str | Text, ...] = (
-            *(peak.get(name, "") for name in devices),
-            Text(f"{row.verdict} {why.mark(row.refused)}".rstrip(), style=STYLES.get(row.verdict, "red")),
-            "" if row.plan is None else durations(row.plan.total_seconds),
-            *([usd] if any(costs) else []),
+        more = {"$/1000": usd, "why": row.refused}
+        lines.append(
+            (
+                _point(row),
+                *(peak.get(name, "") for name in devices),
+                Span(row.verdict, TONES.get(row.verdict, "bad")),
+                "" if row.plan is None else durations(row.plan.total_seconds),
+                *(more[name] for name in last[2:]),
+            )
         )
-        figures.add_row(*cells)
-        table.add_row(*(value for _, value in row.settings), *cells)
-    if needed_width(table) <= console.width:
-        print_table(table, console)
-    else:
-        print_stacked(figures, console, [_point(row) for row in rows])
-    why.print(console)
+    columns, right = ("at", *devices, *last), frozenset((*devices, "$/1000"))
+    yield Table(columns, tuple(lines), right, title=TITLE, noted=frozenset({"why"}))
     for row in rows:
         if items and row.plan is not None:
-            console.print(Text(f"\n{_point(row)}", style="bold"))
-            show_items(row.plan, console, everything=True)
+            yield Section(_point(row), tuple(devices_of(row.plan)))
 
 
 def _point(row: Row) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -13,9 +13,8 @@ import typer
 from ullage.records.failing import too_many_failed
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ullage.records.record import Record
+    from ullage.reports.pages.page import Page, Part
 
 INTERNAL: Final = 1
 FAILED: Final = 1
@@ -56,7 +55,9 @@ Offline = Annotated[bool, typer.Option("--offline", callback=_offline, help="Ask
 
 
 def tell(
-    json: bool, document: Callable[[], Mapping[str, object]], page: Callable[[Console], None] | None = None
+    json: bool,
+    document: Callable[[], Mapping[str, object]],
+    page: Callable[[], Page | Iterable[Part]] | None = None,
 ) -> None:
     """Prints the document as JSON where that is asked for, else the page on the terminal.
 
@@ -67,8 +68,9 @@ def tell(
         sys.stdout.write("\n")
         return
     from ullage.reports.console import PlainConsole
+    from ullage.reports.pages.screen import show
 
-    page(PlainConsole())
+    show(page(), PlainConsole())
 
 
 def exit_if_too_many_failed(record: Record) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ullage.reports.figures import rate, spread
+from ullage.reports.figures import durations, rates, spread
 from ullage.reports.pages.table import Table
 
 if TYPE_CHECKING:
     from ullage.planning.phase_time import PhaseTime
 
-COLUMNS = ("phase", "seconds a pass", "tokens/s", "whole workload, s", "bound by", "basis")
+COLUMNS = ("phase", "seconds a pass", "tokens/s", "whole workload", "bound by", "basis")
 
 
 def times_table(times: Iterable[PhaseTime]) -> Table:
@@ -22,8 +22,8 @@ def times_table(times: Iterable[PhaseTime]) -> Table:
         (
             each.phase,
             spread(each.seconds),
-            "" if each.tokens_per_second is None else rate(each.tokens_per_second.expected),
-            spread(each.total_seconds),
+            "" if each.tokens_per_second is None else rates(each.tokens_per_second),
+            durations(each.total_seconds),
             each.bound,
             each.basis,
         )

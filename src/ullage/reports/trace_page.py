@@ -1,57 +1,40 @@
-"""A trace on the terminal and as one HTML page."""
+"""A trace as a page, and as one of HTML that shows every moment."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-from rich.table import Table
-from rich.text import Text
+from typing import Final
 
 from ullage.memory.timeline import Timeline
+from ullage.reports.pages.page import Part, Prose
+from ullage.reports.pages.table import Table
 from ullage.units import GIB, MIB, gib
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 MOMENTS: Final = 5
 TENSORS: Final = 12
 """Of how many moments and tensors the terminal tells."""
 
 
-def show_trace(found: Timeline, console: Console) -> None:
+def trace_page(found: Timeline) -> Iterator[Part]:
     """The fullest moments, what they are made of, and the largest tensors of the fullest."""
-    console.print(Text(f"{found.model}: {found.phase} on {found.device}, by its own code on fake tensors"))
-    for line in _said(found):
-        console.print(Text(line))
-    table = Table(title="fullest moments", title_justify="left", box=None, pad_edge=False)
-    for name in ("moment", "live", "reserved"):
-        table.add_column(name, justify="right")
-    for name in ("of what", "while"):
-        table.add_column(name, overflow="fold")
-    for at in found.peaks(MOMENTS):
-        moment = found.moments[at]
-        parts = ", ".join(f"{name} {size_of(size)}" for name, size in found.components(at).items())
-        table.add_row(
-            f"{at:,}", size_of(moment.live), size_of(moment.reserved), Text(parts), Text(found.where(at))
-        )
-    console.print(table)
+    yield Prose(f"{found.model}: {found.phase} on {found.device}, by its own code on fake tensors")
+    yield from map(Prose, _said(found))
+    columns = ("moment", "live", "reserved", "of what", "while")
+    rows = tuple(_moment(found, at) for at in found.peaks(MOMENTS))
+    yield Table(columns, rows, frozenset(columns[:3]), title="fullest moments")
     alive = [each for each in found.alive(found.fullest) if each.component != "weights"]
-    table = Table(
-        title=f"largest tensors beside the weights at moment {found.fullest:,}",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-    )
-    table.add_column("bytes", justify="right")
-    for name in ("component", "tensor"):
-        table.add_column(name, overflow="fold")
-    for each in alive[:TENSORS]:
-        table.add_row(size_of(each.bytes), each.component, Text(each.name()))
-    if len(alive) > TENSORS:
-        rest = sum(each.bytes for each in alive[TENSORS:])
-        table.add_row(size_of(rest), "", f"{len(alive) - TENSORS:,} more")
-    console.print(table)
+    largest = [(size_of(each.bytes), each.component, each.name()) for each in alive[:TENSORS]]
+    if rest := alive[TENSORS:]:
+        largest.append((size_of(sum(each.bytes for each in rest)), "", f"{len(rest):,} more"))
+    title = f"largest tensors beside the weights at moment {found.fullest:,}"
+    yield Table(("bytes", "component", "tensor"), tuple(largest), frozenset({"bytes"}), title=title)
+
+
+def _moment(found: Timeline, at: int) -> tuple[str, ...]:
+    moment = found.moments[at]
+    parts = ", ".join(f"{name} {size_of(size)}" for name, size in found.components(at).items())
+    return f"{at:,}", size_of(moment.live), size_of(moment.reserved), parts, found.where(at)
 
 
 def _said(found: Timeline) -> list[str]:

@@ -1,66 +1,62 @@
-"""Predicted beside measured, on the terminal and as JSON."""
+"""Predicted beside measured, as a page and as JSON."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Final, NotRequired
 
-from rich import table as rich_table
-from rich.console import Console
-from rich.text import Text
 from typing_extensions import TypedDict
 
 from ullage.documents import ByName, document
 from ullage.records.not_finite import KEY, NotFinite
 from ullage.records.verification import Comparison, ReplicaComparison, TimeComparison, Verification
+from ullage.reports.pages.page import Part, Prose
 from ullage.reports.pages.table import Table
 from ullage.reports.pages.words import Span, Tone, Words
-from ullage.reports.tables import needed_width
 from ullage.text import one_line
 from ullage.units import MIB
 
-STYLES = {"inside": "green", "below": "yellow", "above": "red"}
-TONES: Final[dict[str, Tone]] = {"above": "bad"}
+TONES: Final[dict[str, Tone]] = {"inside": "good", "below": "warning", "above": "bad"}
 WORDS = {"inside": "inside", "below": "below", "above": "ABOVE"}
 
 
+PLANNED: Final = "MiB: planned (expected, at most) beside measured"
 SCREEN: Final = 24
 """Rows up to which a run is shown whole."""
 TIMES: Final = 8
 
 
-def show_verification(found: Verification, console: Console, *, details: bool = False) -> None:
+def verification_page(found: Verification, *, details: bool = False) -> Iterator[Part]:
     """A row for each level and component that was measured. Of more than a screen, without `details`, each
     device's worst phase by level and component, and the longest phases' times."""
     if not found.comparisons:
-        for line in found.remarks:
-            console.print(Text(one_line(line), style="yellow"))
-        console.print("nothing is compared: the plan holds no model here, or the run measured nothing of it")
+        yield from (Prose(one_line(line), "warning") for line in found.remarks)
+        yield Prose("nothing is compared: the plan holds no model here, or the run measured nothing of it")
         return
-    shown, title = found.comparisons, "MiB: planned (expected, at most) beside measured"
+    shown, title = found.comparisons, PLANNED
     whole = details or len(shown) <= SCREEN
     if not whole:
         shown, title = worst(shown), f"{title}, worst of each device"
-    console.print(_table(shown, title, console.width))
+    yield comparison_table(shown, title)
     above = [c for c in found.comparisons if c.kind == "level" and c.verdict == "above"]
     if above:
-        console.print(Text(f"{len(above)} measurements exceed what was planned at most", style="red"))
+        yield Prose(f"{len(above)} measurements exceed what was planned at most", "bad")
     else:
-        console.print("every measured peak is within what was planned at most")
+        yield Prose("every measured peak is within what was planned at most")
     if found.replicas:
-        console.print(_replicas(found.replicas if details else found.replicas[:SCREEN]))
+        yield _replicas(found.replicas if details else found.replicas[:SCREEN])
     if len(found.replicas) > SCREEN and not details:
-        console.print(Text(f"--details all {len(found.replicas)} replicas", style="dim"), highlight=False)
+        yield Prose(f"--details all {len(found.replicas)} replicas", "note")
     times = found.times if whole else _longest(found.times)
     if times:
-        console.print(_times(times))
+        yield _times(times)
     if found.not_finite is not None:
-        console.print(Text(str(found.not_finite), style="yellow"))
+        yield Prose(str(found.not_finite), "warning")
     if not whole:
         more = f"--details all {len(found.comparisons)} comparisons"
         more += f" and {len(found.times)} times" if len(times) < len(found.times) else ""
-        console.print(Text(more, style="dim"), highlight=False)
+        yield Prose(more, "note")
 
 
 def worst(comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
@@ -85,64 +81,33 @@ def _longest(times: Sequence[TimeComparison]) -> tuple[TimeComparison, ...]:
     return tuple(one for one in times if one.measured >= least[-1])
 
 
-def _table(comparisons: Sequence[Comparison], title: str, width: int) -> rich_table.Table:
-    table = rich_table.Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for name in ("device", "phase", "what"):
-        table.add_column(name, no_wrap=name != "phase")
-    for name in ("planned", "at most", "measured", "error"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    for one in comparisons:
-        table.add_row(*_cells(one), Text(WORDS[one.verdict], style=STYLES[one.verdict]))
-    if needed_width(table) > width:
-        table.padding = (0, 1, 0, 0)  # for the phases' names
-    return table
-
-
-def _times(times: Sequence[TimeComparison]) -> rich_table.Table:
+def _times(times: Sequence[TimeComparison]) -> Table:
     """What each phase was planned to take, and took; a plan's times are estimates, and break no promise."""
     title = f"seconds for {times[0].examples:,} examples: planned (from, to) beside measured"
-    table = rich_table.Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    table.add_column("phase", overflow="fold")
-    for name in ("planned", "from", "to", "measured", "error"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("by", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    numbers = ("planned", "from", "to", "measured", "error")
+    rows = []
     for one in times:
         low, expected, high = (f"{each:,.2f}" for each in one.predicted)
-        cells = (
-            one.phase,
-            expected,
-            low,
-            high,
-            f"{one.measured:,.2f}",
-            f"{100 * one.error:+.0f} %",
-            one.basis,
-        )
-        style = "green" if one.verdict == "inside" else "yellow"
-        table.add_row(*cells, Text(one.verdict, style=style))
-    return table
+        error = f"{100 * one.error:+.0f} %"
+        verdict = Span(one.verdict, "good" if one.verdict == "inside" else "warning")
+        rows.append((one.phase, expected, low, high, f"{one.measured:,.2f}", error, one.basis, verdict))
+    return Table(("phase", *numbers, "by", ""), tuple(rows), frozenset(numbers), title=title)
 
 
-def _replicas(replicas: Sequence[ReplicaComparison]) -> rich_table.Table:
+def _replicas(replicas: Sequence[ReplicaComparison]) -> Table:
     """Of each replica and device the level that came nearest to what was planned at most."""
     title = "MiB by replica: the level nearest to its most, planned at most beside measured"
-    table = rich_table.Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for name in ("replica", "node", "device"):
-        table.add_column(name, overflow="fold")
-    for name in ("partitions", "at most", "measured"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("of")
-    table.add_column("", no_wrap=True)
+    rows = []
     for each in replicas:
         levels = [one for one in each.comparisons if one.kind == "level"]
         for device in dict.fromkeys(one.device for one in levels):
             one = max((one for one in levels if one.device == device), key=_used)
             sizes = (f"{one.predicted.high / MIB:,.1f}", f"{one.measured / MIB:,.1f}")
-            style = STYLES[one.verdict]
-            said = Text(WORDS[one.verdict], style=style)
-            table.add_row(each.actor, each.node, device, f"{each.partitions:,}", *sizes, one.what, said)
-    return table
+            counts = f"{each.partitions:,}"
+            rows.append((each.actor, each.node, device, counts, *sizes, one.what, _verdict(one)))
+    numbers = ("partitions", "at most", "measured")
+    columns = ("replica", "node", "device", *numbers, "of", "")
+    return Table(columns, tuple(rows), frozenset(numbers), title=title)
 
 
 def _cells(one: Comparison) -> list[str]:
@@ -159,15 +124,15 @@ def _cells(one: Comparison) -> list[str]:
     ]
 
 
-def comparison_table(comparisons: Iterable[Comparison], title: str = "") -> Table:
-    """A row for each; MiB."""
-    columns = ("device", "phase", "what", "planned MiB", "at most", "measured", "error", "")
+def comparison_table(comparisons: Iterable[Comparison], title: str = PLANNED) -> Table:
+    """A row for each."""
+    columns = ("device", "phase", "what", "planned", "at most", "measured", "error", "")
     rows = tuple[tuple[Words, ...], ...]((*_cells(one), _verdict(one)) for one in comparisons)
     return Table(columns, rows, frozenset(columns[3:7]), title=title)
 
 
 def _verdict(one: Comparison) -> Span:
-    return Span(one.verdict, TONES.get(one.verdict, ""))
+    return Span(WORDS[one.verdict], TONES[one.verdict])
 
 
 _LEVEL = ByName("device", "phase", "what", "kind", "predicted", "measured", "error", "verdict")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event, Thread
+from typing import Final
 
-from ullage.errors import UllageError
+from ullage.errors import InputError, UllageError
 from ullage.records.depot import Depot
 from ullage.records.folder import MANIFEST, RunFolder
 from ullage.records.parts import Part, Parts
@@ -16,6 +18,9 @@ from ullage.scale.looking import Asked, look
 from ullage.workloads.inputs import check_fetched
 from ullage.workloads.loading import plan_of
 from ullage.workloads.partitioned import do_partition, threads_of, try_partition
+
+WORDS: Final = 5
+"""That an actor can leave in a store while its driver's patience lasts."""
 
 
 class Actor:
@@ -49,13 +54,16 @@ class Actor:
             check_fetched(made.workload, manifest.inputs)
             assert made.workload.partition is not None
             folder = self._parts.path / "actors" / self._name
-            folder.mkdir(parents=True, mode=0o700)
+            folder.parent.mkdir(exist_ok=True, mode=0o700)  # alone: a run that has ended gets no folder back
+            folder.mkdir(mode=0o700)
             self._stack.enter_context(threads_of(made.workload.partition))
             if any(role.runs_with.memory != "none" for role in made.workload.roles.values()):
                 this_process(made.gpus)  # imports what a run here has imported before it is measured
             self._session = self._stack.enter_context(open_session(made, RunFolder(folder), self._options))
+            if self._depot:
+                self._tell_of_it(made.workload.partition.patience / WORDS)
         except (UllageError, OSError) as error:
-            return node, str(error)
+            return node, _said(error)
         return node, ""
 
     def _move(self) -> None:
@@ -65,21 +73,44 @@ class Actor:
         self._parts = Parts(self._run)
         self._parts.settle(self._depot)
 
+    def _tell_of_it(self, seconds: float) -> None:
+        """Leaves word in the store from now on whenever more was written in so many seconds."""
+        over, depot, word = Event(), Depot(self._depot), self._run / "word"
+
+        def tell() -> None:
+            seen = 0
+            while not over.wait(seconds):
+                if (written := self._parts.written) != seen:
+                    seen = written
+                    word.write_text(str(written))
+                    with suppress(InputError):  # of a store that fails whoever does a partition tells
+                        depot.tell(self._name, word)
+
+        self._stack.callback(over.set)
+        Thread(target=tell, daemon=True).start()
+
     def do(self, part: Part, node: str) -> tuple[str, str]:
         """Does one partition: the SHA-256 of its journal, and what it failed with ("" nothing)."""
         try:
             return do_partition(self._session, self._parts, part, self._name, node), ""
-        except UllageError as error:
-            return "", str(error)
+        except (UllageError, OSError) as error:
+            return "", _said(error)
 
     def try_out(self, part: Part, first: int, last: int) -> tuple[str, str]:
         """Does these lines of a partition and keeps nothing; what it failed with ("" nothing)."""
         try:
             try_partition(self._session, self._parts, part, range(first, last + 1))
-        except UllageError as error:
-            return "", str(error)
+        except (UllageError, OSError) as error:
+            return "", _said(error)
         return "", ""
 
     def close(self) -> None:
         """Lets go of the models."""
         self._stack.close()
+
+
+def _said(error: UllageError | OSError) -> str:
+    """In a line, with the file where there is one: of a disk that is full which it is."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)

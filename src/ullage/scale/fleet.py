@@ -10,6 +10,7 @@ from secrets import token_hex
 from typing import Any, Final
 
 from ullage.errors import InputError, UllageError
+from ullage.records.attempts import SHARING
 from ullage.records.parts import Parts
 from ullage.runtime.opening import Options
 from ullage.runtime.session import Session
@@ -20,8 +21,16 @@ from ullage.scale.share import Share, share_of
 from ullage.scale.waiting import Task, Waiting
 
 LOOK_SECONDS: Final = 1.0
+LOOKS: Final = 10
+"""In which it is looked at what is being written while nothing ends, of the seconds of patience."""
+SEEN_SECONDS: Final = 120.0
+"""In which a disk that nodes share shows here what was done there: over a network listings may be old."""
+NODES: Final = 3
+"""Nodes that are lost count as one actor that ended by itself: they come and go, whatever was done there."""
 OPENINGS: Final = 10
 """Of actors that end while they open, one after the other: nodes may be lost just then, and often."""
+NODE_DIED: Final = "its node has died"
+"""In what Ray says of an actor that was lost with its node."""
 REASON: Final = f"whatever did this record alone ended, {DEATHS} times"
 """Of a rejection."""
 
@@ -33,8 +42,9 @@ class StalledError(UllageError):
 @dataclass(slots=True)
 class Fleet:
     """The actors of one run. `busy` maps what is awaited to who does which task, None while it opens.
-    `deaths` counts actors that ended at a partition since anything was last found out about it, -1: while
-    they opened; `cleared` are partitions of which no line alone ends actors.
+    `deaths` counts actors that ended at a partition since anything was last found out about it, each NODES
+    times where its node was not lost; -1: while they opened. `cleared` are partitions of which no line alone
+    ends actors.
 
     Invariant: a partition is with one actor at a time, or waits, or is done.
     """
@@ -53,33 +63,60 @@ class Fleet:
     cleared: set[int] = field(default_factory=set)
     ended: int = 0
 
+    def look(self) -> None:
+        """Raises InputError where no node has room for an actor, or one that has is not fit for it."""
+        partition = self.session.workload.partition
+        assert partition is not None
+        self.share = share_of(self.session.plan, partition)
+        nodes = nodes_with_room(self.address, self.share)
+        self.asked = asked_of(self.session, self.parts)
+        check_nodes(nodes, self.asked, self.address)
+
     def run(self) -> None:
-        """Does all that is left. Raises InputError where it cannot be, StalledError where nothing goes on."""
+        """Does all that is left, once it has looked. Raises InputError where it cannot be, StalledError where
+        nothing goes on."""
         import ray
 
         partition = self.session.workload.partition
         assert partition is not None
         self._remember()
-        self.share = share_of(self.session.plan, partition)
         self._place()
-        seen, since = (-1, -1), time.monotonic()
+        seen, since = -1, time.monotonic()
+        looked = since
         while self._goes_on():
             ready, _ = ray.wait([*self.busy], timeout=LOOK_SECONDS)
             for each in ready:
                 self._take(each)
-            now = (self.ended, self.parts.written)
-            if ready or now != seen:
-                seen, since = now, time.monotonic()
-            elif time.monotonic() - since > partition.patience:
-                raise StalledError(self._diagnosis(partition.patience))
+            now = time.monotonic()
+            if ready:
+                since = looked = now
+            elif now - looked >= partition.patience / LOOKS:
+                looked, written = now, self.parts.progress
+                if written != seen:
+                    seen, since = written, now
+                elif now - since > partition.patience:
+                    raise StalledError(self._diagnosis(partition.patience))
+        for actor, _, _ in self.busy.values():
+            ray.kill(actor)  # one that still opens would go on in the folder of a run that has ended
+        self._see()
+
+    def _see(self) -> None:
+        """Waits until all that actors say they did is seen here. Raises InputError where it is not."""
+        until = time.monotonic() + SEEN_SECONDS
+        for number in self.parts.left():
+            while not self.parts.has(number):
+                if time.monotonic() > until:
+                    raise InputError(
+                        f"--on {self.address}: partition {number} was done, and is not in {self.parts.path}; "
+                        "see whether that is the same disk on all nodes; --resume does it again"
+                    )
+                time.sleep(LOOK_SECONDS)
 
     def _place(self) -> None:
-        """As many actors as there is room for, and work. Raises InputError where a node is not fit for it."""
+        """As many actors as there is room for, and work."""
         import ray
 
         nodes = nodes_with_room(self.address, self.share)
-        self.asked = asked_of(self.session, self.parts)
-        check_nodes(nodes, self.asked, self.address)
         self.waiting = Waiting(self.parts.left())
         room = sum(self.share.fits(node.has) for node in nodes)
         first = list(islice(iter(self.waiting.take, None), room))
@@ -109,7 +146,7 @@ class Fleet:
             if not isinstance(number, int):
                 continue
             if what == "lost":
-                self.deaths[number] += 1
+                self.deaths[number] += 1 if each.get("unreachable") else NODES
             elif what in ("rejected", "cleared"):
                 del self.deaths[number]
             if what == "cleared":
@@ -144,14 +181,15 @@ class Fleet:
         actor, name, task = self.busy.pop(ready)
         try:
             told, wrong = ray.get(ready)
-        except ray.exceptions.RayActorError as error:
-            ray.kill(actor)  # one that only did not answer would hold its place, and do what another does
-            return self._died(task, name, " ".join(str(error).split())[:300])
-        except ray.exceptions.RayError as error:
+        except ray.exceptions.RayTaskError as error:
             raise InputError(f"--on {self.address}: {' '.join(str(error).split())[-300:]}") from error
+        except ray.exceptions.RayError as error:  # of memory, with its node, by itself: each has its own
+            ray.kill(actor)  # one that only did not answer would hold its place, and do what another does
+            unreachable = _unreachable(error)
+            return self._died(task, name, " ".join(str(error).split())[:300], unreachable)
         if wrong:
-            where = f" on {told}" if task is None else ""
-            raise InputError(f"--on {self.address}: an actor{where}: {wrong}")
+            where = told if task is None else self.nodes[name]
+            raise InputError(f"--on {self.address}: an actor on {where}: {wrong}")
         if task is None:
             self.nodes[name] = told
             del self.deaths[-1]
@@ -169,15 +207,16 @@ class Fleet:
     def _give(self, actor: Any, name: str, task: Task) -> None:
         node, part = self.nodes[name], self.parts.part(task.number)
         if task.lines is None:
-            self.parts.note("begun", task.number, actor=name, node=node)
+            sharing = {} if self.share.sharing == 1 else {SHARING: self.share.sharing}
+            self.parts.note("begun", task.number, actor=name, node=node, **sharing)
             asked = actor.do.remote(part, node)
         else:
             lines = [task.lines.start, task.lines.stop - 1]
-            self.parts.note("tried", task.number, actor=name, node=node, lines=lines)
+            self.parts.note("tried", task.number, actor=name, node=node, lines=lines if task.lines else [])
             asked = actor.try_out.remote(part, *lines)
         self.busy[asked] = (actor, name, task)
 
-    def _died(self, task: Task | None, name: str, why: str) -> None:
+    def _died(self, task: Task | None, name: str, why: str, unreachable: bool) -> None:
         """An actor is gone: its task waits again, and another takes its place."""
         self.session.say(f"an actor ended: {why}")
         if task is None:
@@ -187,15 +226,15 @@ class Fleet:
         elif task.lines is not None:
             self._found(task.number, self.searches[task.number].died())
         elif not self.parts.has(task.number):  # else it died after its work
-            self._lost(task.number, name, why)
+            self._lost(task.number, name, why, unreachable)
         if self.waiting:
             self._begin()
 
-    def _lost(self, number: int, name: str, why: str) -> None:
+    def _lost(self, number: int, name: str, why: str, unreachable: bool) -> None:
         """An actor ended at a partition: once as many did as are borne, its lines are tried."""
-        self.parts.note("lost", number, actor=name, why=why)
-        self.deaths[number] += 1
-        if self.deaths[number] < DEATHS:
+        self.parts.note("lost", number, actor=name, why=why, **({"unreachable": True} if unreachable else {}))
+        self.deaths[number] += 1 if unreachable else NODES
+        if self.deaths[number] < DEATHS * NODES:
             self.waiting.add(Task(number))
             return
         part = self.parts.part(number)
@@ -216,6 +255,11 @@ class Fleet:
             self.waiting.add(Task(number, search.trial))
             return
         del self.searches[number], self.deaths[number]
+        if found == "no line at all":
+            raise InputError(
+                f"--on {self.address}: partition {number} ended {DEATHS} actors without any of its records: "
+                "what it does beside them (models, a judge's known answers) does not run there"
+            )
         if found == "it is the line":
             (line,) = search.suspects
             self.parts.reject(line, REASON)
@@ -237,5 +281,14 @@ class Fleet:
         return (
             f"nothing went on for {patience} s: {opening} actors wait to be placed or to open ({self.share} "
             f"each; free now: {free or 'nothing'}), partitions in flight: {doing[:8]}; what is done is kept, "
-            f"and `ullage run --resume {self.session.folder.path} --on {self.address}` goes on"
+            f"and `ullage run --resume {self.session.folder.path} --on {self.address}` goes on; where models "
+            "take as long to load, raise partition.patience"
         )
+
+
+def _unreachable(error: Exception) -> bool:
+    """Whether an actor is lost with its node, or the way there, and did not end by itself. Of a node that is
+    just lost Ray says at first that its actors do not answer."""
+    from ray.exceptions import ActorUnavailableError, NodeDiedError
+
+    return isinstance(error, (NodeDiedError, ActorUnavailableError)) or NODE_DIED in str(error)

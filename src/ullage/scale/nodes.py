@@ -73,7 +73,7 @@ def asked_of(session: Session, parts: Parts) -> Asked:
             packages = scheme.packages if loaded or scheme.on_load is None else (scheme.on_load.package,)
             modules |= {package: package.replace("_", "-") for package in packages}
     folder = (parts.path / FOLDER).resolve()
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     token = token_hex(8)
     (folder / token).write_text(token, encoding="ascii")
     files = {str(path): ends_of(str(path)) for path in _read_by(session)}
@@ -109,8 +109,8 @@ def check_nodes(nodes: Sequence[Node], asked: Asked, address: str) -> None:
         remote: Any = ray.remote(look)
         tasks = {}
         for node in nodes:
-            there = NodeAffinitySchedulingStrategy(node.id, soft=False)
-            options = remote.options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+            at = NodeAffinitySchedulingStrategy(node.id, soft=False)
+            options = remote.options(num_cpus=0, max_retries=0, scheduling_strategy=at)
             tasks[options.remote(asked, node.id)] = node
     finally:
         by_value.unregister_pickle_by_value(looking)
@@ -119,6 +119,10 @@ def check_nodes(nodes: Sequence[Node], asked: Asked, address: str) -> None:
     for each in silent:
         ray.cancel(each, force=True)
         wrong.append((tasks[each], f"did not answer within {ANSWER_SECONDS:g} s; see whether it is well"))
+    if wrong:
+        rows: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call, unused-ignore]
+        there = {row["NodeID"] for row in rows if row["Alive"]}
+        wrong = [each for each in wrong if each[0].id in there]  # one that was lost meanwhile is no obstacle
     if wrong:
         raise InputError(*(f"--on {address}: {line}" for line in told(wrong)))
 

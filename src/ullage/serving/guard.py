@@ -19,20 +19,23 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-OPEN: Final = frozenset({"/health"})
-"""What needs no token: whether the server lives."""
+SENT: Final = "Authorization: Bearer TOKEN"
+"""How a program brings a token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
     """`hosts` are the names that may stand in a request's Host; numeric addresses may too where `numeric`.
-    `token` None asks for none. `largest` is a body's bytes, `reading` its seconds."""
+    `token` None asks for none; who brings none is told that it `comes` so, but at paths that are `open`.
+    `largest` is a body's bytes, `reading` its seconds."""
 
     hosts: frozenset[str]
     numeric: bool
     token: str | None
     largest: int
     reading: float
+    open: frozenset[str] = frozenset()
+    comes: str = SENT
 
 
 def door(address: str, token: str | None, hosts: Collection[str], largest: int, reading: float) -> Door:
@@ -111,12 +114,12 @@ class Guard:
         if host not in self._door.hosts and not (self._door.numeric and _numeric(host)):
             said = f"host {host[:100]!r} is not served here; the server's --allow-host names more"
             raise Refusal(400, said, "host_not_allowed")
-        if self._door.token is None or scope["path"] in OPEN:
+        if self._door.token is None or scope["path"] in self._door.open:
             return
         kind, _, given = headers.get(b"authorization", b"").partition(b" ")
         known = secrets.compare_digest(given.strip(), self._door.token.encode())
         if kind.lower() != b"bearer" or not known:
-            raise Refusal(401, "no token, or another one: Authorization: Bearer TOKEN", "invalid_api_key")
+            raise Refusal(401, f"no token, or another one: {self._door.comes}", "invalid_api_key")
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         said = headers.get(b"content-length", b"")

@@ -7,7 +7,7 @@ import math
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
@@ -36,6 +36,8 @@ PORT: Final = 8321
 QUEUE: Final = 128
 LARGEST_BODY: Final = 64 * 2**20
 BACKLOG: Final = 2048
+OPEN: Final = frozenset({"/health"})
+"""What needs no token: whether the server lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,8 @@ def _config(served: Served, listening: Listening, beside: Beside | None) -> Conf
     let_in = door(
         listening.address, listening.token, listening.hosts, listening.largest_body, listening.body_seconds
     )
-    app: App = Guard(make_app(served, version("ullage")), let_in, served.metrics.requested)
+    own = replace(let_in, open=OPEN)
+    app: App = Guard(make_app(served, version("ullage")), own, served.metrics.requested)
     if beside is not None:
         app = with_beside(app, beside, let_in)
     return config_of(app, max(1, round(listening.drain_seconds)), backlog=BACKLOG)

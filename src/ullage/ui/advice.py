@@ -7,9 +7,10 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from ullage.reports.advice_page import in_short
+from ullage.reports.figures import number
 
 if TYPE_CHECKING:
-    from ullage.planning.advice.entry import Advice
+    from ullage.planning.advice.entry import Advice, Nearest
     from ullage.planning.plan import Plan
 
 
@@ -30,8 +31,26 @@ def advice_of(plan: Plan) -> tuple[AdviceRow, ...]:
     return tuple(_advice(plan, entry) for entry in plan.advice)
 
 
+def nearest_of(plan: Plan) -> AdviceRow | None:
+    """Where nothing fits: what comes nearest."""
+    found = None if plan.search is None else plan.search.nearest
+    if found is None:
+        return None
+    changes = _changes(plan, found)
+    return AdviceRow(
+        found.gpus, "does not fit", f"{number(found.over)} GiB too much", "", changes, _typed(changes)
+    )
+
+
 def _advice(plan: Plan, entry: Advice) -> AdviceRow:
+    changes = _changes(plan, entry)
+    return AdviceRow(entry.gpus, entry.verdict, in_short(entry), entry.quality_note, changes, _typed(changes))
+
+
+def _changes(plan: Plan, entry: Advice | Nearest) -> tuple[str, ...]:
     cards = () if entry.gpus == plan.gpus.name else (f"budget.gpus={entry.gpus}",)
-    changes = (*cards, *(f"{path}={value}" for path, value in entry.changes))
-    typed = " ".join(f"--set {quote(each)}" for each in changes) or "as it is"
-    return AdviceRow(entry.gpus, entry.verdict, in_short(entry), entry.quality_note, changes, typed)
+    return (*cards, *(f"{path}={value}" for path, value in entry.changes))
+
+
+def _typed(changes: tuple[str, ...]) -> str:
+    return " ".join(f"--set {quote(each)}" for each in changes) or "as it is"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from ullage.serving.beside import Beside
 from ullage.serving.guard import App, Door
@@ -15,6 +16,8 @@ from ullage.ui.pages import check_installed
 from ullage.ui.runs import Runs
 from ullage.ui.source import Source
 from ullage.ui.worker import Workers
+
+PATH: Final = "/ui"
 
 
 @contextmanager
@@ -27,9 +30,9 @@ def pages_beside(source: Source, runs: Path | None) -> Iterator[Beside]:
     workers = Workers(source)
 
     def made(door: Door) -> App:
-        return guarded(make_app(workers, Runs(runs)), replace(door, largest=LARGEST_BODY))
+        return guarded(make_app(workers, Runs(runs)), replace(door, largest=LARGEST_BODY), PATH)
 
     try:
-        yield Beside("/ui", made, workers.stop)
+        yield Beside(PATH, made, workers.stop)
     finally:
         workers.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from ullage.spec.capture import Keep
 from ullage.spec.precision import precisions
@@ -17,6 +17,24 @@ from ullage.ui.source import Source
 from ullage.ui.state import path_of
 
 Kind = Literal["text", "number", "choice"]
+MEANINGS: Final = {
+    "gpus": "the cards, as 2x A100-80GB; local are those of this machine, cpu is none",
+    "batch": "how many are done side by side",
+    "prompt_tokens": "tokens of the longest prompt",
+    "new_tokens": "tokens that are written behind a prompt, at most",
+    "examples": "how many there are: time and cost are of all of them",
+    "schedule": "where models are that have nothing to do: on the cards, in host memory, or on disk",
+    "model": "a name of the catalog, or one that the file names",
+    "precision": "of weights: 16 bits a weight in bf16 and fp16, 8 in int8 and fp8, about 4 in nf4",
+    "residency": "where this model is while it has nothing to do",
+    "captures": "hidden states that are kept: a list of sites with layers and positions",
+    "role": "whose states",
+    "sites": "names of hidden states, as in TransformerLens; {l} and * stand for layers",
+    "layers": "what {l} stands for; negative numbers count from the end",
+    "positions": "whose states of each text: all, last, last:4, mean, or a list",
+    "keep": "where states are kept until the run ends",
+}
+"""What a field of that name says, in short."""
 FIELD = "f."
 """What names of the form's fields begin with; the rest is a path."""
 
@@ -24,7 +42,8 @@ FIELD = "f."
 @dataclass(frozen=True, slots=True)
 class Control:
     """A field of the file: `value` as it stands there, empty where the file leaves it to `usual`. Of a choice
-    `options` are all, of a text those that are offered by the list of that name."""
+    `options` are all, of a text those that are offered by the list of that name. `meaning` is what it
+    says."""
 
     path: str
     label: str
@@ -38,6 +57,10 @@ class Control:
     @property
     def name(self) -> str:
         return FIELD + self.path
+
+    @property
+    def meaning(self) -> str:
+        return MEANINGS[self.path.rpartition(".")[2]]
 
     @property
     def id(self) -> str:

@@ -18,7 +18,7 @@ Number = TypeVar("Number", int, float)
 def difference(this: Plan, that: Plan) -> Table:
     """Verdict, each device's peak at most, time and cost of two plans, and how much more `this` takes."""
     columns = ("", "kept plan", "this plan", "difference")
-    said = "Peaks in GiB, at most; time and cost expected."
+    said = "Peaks in GiB, at most; time and cost of all examples, expected."
     return Table(columns, tuple(_rows(this, that)), frozenset(columns[1:]), said, "Difference")
 
 
@@ -37,7 +37,7 @@ def _rows(this: Plan, that: Plan) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _words(name: str, there: str, here: str) -> tuple[str, str, str, str]:
-    return name, there, here, "the same" if here == there else "another"
+    return name, there, here, "the same" if here == there else "differs"
 
 
 def _ends(
@@ -49,5 +49,6 @@ def _ends(
 
 
 def _signed(form: Callable[[Number], str], value: Number) -> str:
-    """`+1.20`, `-3 s`, `the same`."""
-    return "the same" if not value else f"{'+' if value > 0 else '-'}{form(abs(value))}"
+    """`+1.20`, `-3 s`; `the same` where no digit that is shown differs."""
+    shown = form(abs(value))
+    return "the same" if shown == form(type(value)(0)) else f"{'+' if value > 0 else '-'}{shown}"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import MutableMapping
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from ullage.reports.pages.html import script
-from ullage.serving.guard import App, Door, Guard, Receive, Scope, Send, refuse
+from ullage.serving.guard import SENT, App, Door, Guard, Receive, Scope, Send, refuse
 from ullage.serving.refusal import Refusal
 
 LARGEST_BODY: Final = 2**20
@@ -22,12 +25,12 @@ POLICY: Final = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; frame-src 'self'"
 )
 _DIGEST: Final = b64encode(sha256(script().encode()).digest()).decode()
-REPORT_POLICY: Final = (
-    f"sandbox allow-scripts; default-src 'none'; script-src 'sha256-{_DIGEST}'; style-src 'unsafe-inline'; "
-    "img-src data:; base-uri 'none'; frame-ancestors 'self'"
+_REPORT_POLICY: Final = (
+    f"default-src 'none'; script-src 'sha256-{_DIGEST}'; style-src 'unsafe-inline'; img-src data:; "
+    "base-uri 'none'; frame-ancestors 'self'"
 )
-"""Of a run's own page, which is shown as it was written: it runs no script but the one of our own lists, and
-belongs to no site."""
+_UTF_16: Final = (BOM_UTF16_BE, BOM_UTF16_LE)
+"""Beginnings by which a browser reads a page otherwise than its headers say."""
 HEADERS: Final = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
@@ -37,9 +40,21 @@ HEADERS: Final = {
 }
 
 
-def guarded(app: App, door: Door) -> App:
-    """`app` behind what every request passes."""
+def guarded(app: App, door: Door, root: str = "") -> App:
+    """`app`, which is mounted at `root`, behind what every request passes."""
+    door = replace(door, comes=f"open {root}{ENTER}?token=TOKEN once, or send {SENT}")
     return _Headers(_Origins(_Cookies(Guard(app, door, lambda path, status: None), door), door))
+
+
+def report_policy(page: bytes) -> str:
+    """Of a run's own page, which is shown as it was written: it belongs to no site, and runs no script but
+    the one of our own lists.
+
+    Where that one may run, a browser also obeys `<meta http-equiv="refresh">` and leaves, so a page that
+    could have it runs none.
+    """
+    leaves = page.startswith(_UTF_16) or re.search(rb"http-equiv", page, re.IGNORECASE)
+    return f"sandbox{'' if leaves else ' allow-scripts'}; {_REPORT_POLICY}"
 
 
 class _Headers:

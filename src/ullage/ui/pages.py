@@ -41,8 +41,7 @@ class View:
 
 def planner(view: View, *, whole: bool) -> str:
     """The page, or of it what lies within `main`."""
-    from ullage.reports.plan_parts import in_full, notes
-    from ullage.ui.advice import advice_of
+    from ullage.reports.plan_details import in_full, notes
     from ullage.ui.shown import above
 
     plan = view.found.plan
@@ -54,8 +53,7 @@ def planner(view: View, *, whole: bool) -> str:
         above=() if plan is None else above(plan, view),
         full=() if plan is None else in_full(plan),
         notes=() if plan is None else (notes(plan),),
-        entries=advice_of(plan) if plan is not None and view.advice else None,
-        search=None if plan is None else plan.search,
+        **(_advised(plan) if view.advice else {"entries": None}),
         cards=_cards(),
         models=_models(),
     )
@@ -63,11 +61,19 @@ def planner(view: View, *, whole: bool) -> str:
 
 def advice(plan: Plan | None, state: State, root: str) -> str:
     """The fragment that follows a plan."""
-    from ullage.ui.advice import advice_of
+    return render("advice.html.jinja", root=root, state=state, **_advised(plan))
 
-    entries = () if plan is None else advice_of(plan)
-    search = None if plan is None else plan.search
-    return render("advice.html.jinja", root=root, state=state, entries=entries, search=search)
+
+def _advised(plan: Plan | None) -> dict[str, object]:
+    """What the advice of a plan is made of."""
+    from ullage.ui.advice import advice_of, nearest_of
+
+    return {
+        "entries": () if plan is None else advice_of(plan),
+        "search": None if plan is None else plan.search,
+        "nearest": None if plan is None else nearest_of(plan),
+        "verdict": None if plan is None else plan.verdict,
+    }
 
 
 @cache

@@ -11,7 +11,9 @@ from typing import Final, Literal
 from ullage.errors import UllageError
 from ullage.fields import Fields
 from ullage.records.folder import RunFolder
+from ullage.records.parts import DEPOT, Parts
 from ullage.records.pool import PoolSeen
+from ullage.records.status import RunStatus, status_of
 from ullage.records.timeline import FILE, Timeline, planned_live, read_timeline
 from ullage.reports.charts import Line, Lines
 from ullage.reports.svg import thinned
@@ -38,8 +40,6 @@ class Run:
     gpus: str = ""
     verdict: str = ""
     done: int = 0
-    examples: int | None = None
-    seconds: float | None = None
     report: bool = False
     wrong: tuple[str, ...] = ()
 
@@ -113,13 +113,12 @@ def run_of(path: Path) -> Run:
         plan = held.manifest().plan
     except (UllageError, OSError) as error:
         wrong.append(str(error))
-    examples, seconds, done = None, None, 0
+    done = 0
     state: State = "running" if held.held else "finished" if held.complete else "cut short"
     try:
         done = held.done
         if held.complete:
-            record = held.record()
-            examples, seconds = record.examples, record.seconds
+            held.record()
     except (UllageError, OSError) as error:
         wrong.append(str(error))
     return Run(
@@ -130,8 +129,6 @@ def run_of(path: Path) -> Run:
         str(plan.get("gpus", "")),
         str(plan.get("verdict", "")),
         done=done,
-        examples=examples,
-        seconds=seconds,
         report=(path / REPORT).is_file() and not (path / REPORT).is_symlink(),
         wrong=tuple(wrong),
     )
@@ -153,6 +150,19 @@ def course_of(path: Path) -> Course:
         wrong.append(str(error))
     chart = timeline_chart(found, planned)
     return Course(chart, None if chart is None else _last(chart), _pool(path), tuple(wrong))
+
+
+def far_of(path: Path) -> RunStatus | None:
+    """How far a run is, where it can be read here: no store is asked for the sake of a page."""
+    try:
+        return None if is_elsewhere(path) else status_of(path)
+    except (UllageError, OSError):
+        return None  # what is wrong is told with the run
+
+
+def is_elsewhere(path: Path) -> bool:
+    """Whether what is done of a run lies in a store."""
+    return (Parts(path).path / DEPOT).is_file()
 
 
 def _last(chart: Lines) -> Lines:

@@ -12,9 +12,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from ullage.ui.door import REPORT_POLICY
+from ullage.ui.door import report_policy
 from ullage.ui.pages import render, root_of
-from ullage.ui.runs import Runs, course_of, run_of, timeline_document
+from ullage.ui.runs import Runs, course_of, far_of, is_elsewhere, run_of, timeline_document
 from ullage.ui.runs_shown import facts, figure, in_figures, listed, now
 
 Found = TypeVar("Found")
@@ -49,7 +49,7 @@ def add_runs(app: FastAPI, runs: Runs) -> None:
             root=root,
             run=run,
             facts=(facts(run),),
-            now=now(run, course),
+            now=now(run, course, far_of(path), is_elsewhere(path)),
             figure=figure(course),
             course=in_figures(course),
         )
@@ -76,4 +76,4 @@ def add_runs(app: FastAPI, runs: Runs) -> None:
         page = await aside(runs.report, id)
         if page is None:
             raise HTTPException(404, "this run has no report")
-        return HTMLResponse(page, headers={"Content-Security-Policy": REPORT_POLICY})
+        return HTMLResponse(page, headers={"Content-Security-Policy": report_policy(page)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -10,9 +11,11 @@ from ullage.reports.charts import table
 from ullage.reports.pages.page import Facts, Figure, Fold, Items, Part, Prose, Section
 from ullage.reports.pages.table import Table
 from ullage.reports.pages.words import Span, Words
+from ullage.reports.status_page import status_page
 
 if TYPE_CHECKING:
     from ullage.records.pool import PoolSeen
+    from ullage.records.status import RunStatus
     from ullage.ui.runs import Course, Run
 
 
@@ -23,24 +26,18 @@ def listed(runs: Sequence[Run], folder: str, root: str) -> Iterator[Part]:
     elif not runs:
         yield Prose("There is none.")
     else:
-        columns = (
-            "run",
-            "state",
-            "workload",
-            "kind",
-            "GPUs",
-            "planned",
-            "pieces done",
-            "what cannot be read",
+        wrong = any(run.wrong for run in runs)
+        columns = ("run", "state", "workload", "kind", "GPUs", "planned", "pieces done")
+        last = ("what cannot be read",) if wrong else ()
+        yield Table(
+            (*columns, *last), tuple(_row(run, root, wrong) for run in runs), frozenset({"pieces done"})
         )
-        yield Table(columns, tuple(_row(run, root) for run in runs), frozenset({"pieces done"}))
 
 
-def _row(run: Run, root: str) -> tuple[Words, ...]:
+def _row(run: Run, root: str, wrong: bool) -> tuple[Words, ...]:
     name = Span(run.id, to=f"{root}/runs/{quote(run.id)}")
-    wrong = Span("; ".join(run.wrong), "bad")
     told = (run.state, run.title, run.kind, run.gpus, run.verdict, str(run.done))
-    return name, *map(Span, told), wrong
+    return name, *map(Span, told), *((Span("; ".join(run.wrong), "bad"),) if wrong else ())
 
 
 def facts(run: Run) -> Facts:
@@ -49,12 +46,15 @@ def facts(run: Run) -> Facts:
     return Facts(tuple((name, (Prose(Span(said)),)) for name, said in pairs))
 
 
-def now(run: Run, course: Course) -> Iterator[Part]:
-    """How far it is, and what of it cannot be read."""
-    ended = ""
-    if run.examples is not None and run.seconds is not None:
-        ended = f"; {run.examples:,} examples in {run.seconds:,.1f} s"
-    yield Prose(f"{run.state}: {run.done} pieces done{ended}")
+def now(run: Run, course: Course, far: RunStatus | None, elsewhere: bool) -> Iterator[Part]:
+    """How far it is and who does it, and what of it cannot be read."""
+    yield Prose(Span(run.state, "strong") if far else f"{run.state}: {run.done} pieces done")
+    if far is not None:
+        page = status_page(replace(far, wrong=tuple(line for line in far.wrong if line not in run.wrong)))
+        yield from page.opening
+        yield from page.sections
+    if elsewhere:
+        yield Prose("What is done of it lies in a store, which `ullage status` asks.")
     for line in (*run.wrong, *course.wrong):
         yield Prose(Span(line), "bad")
 

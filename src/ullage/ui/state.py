@@ -42,6 +42,11 @@ class State:
         return State(self.changes, self.changes)
 
     @property
+    def swapped(self) -> State:
+        """The plan beside it in its place, and it beside that."""
+        return self if self.than is None else State(self.than, self.changes)
+
+    @property
     def alone(self) -> State:
         """Nothing beside it."""
         return State(self.changes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -44,19 +45,24 @@ def advise(
     from ullage.facts.price import known_prices
     from ullage.planning.advice.advise import advise, usual_limit
     from ullage.spec.changes import apply_changes
+    from ullage.workloads.sparing import SparingTracer
 
+    limit = usual_limit(len(plan.phases)) if limit is None else limit
+    tracer = SparingTracer(limit.traces, plan.base)
+    confirm = outcomes(plan.models, base=plan.base, prices=prices, tracer=tracer)
+    tracer.as_it_is = partial(confirm, plan.workload, plan.gpus)
     return advise(
         plan.workload,
         plan.gpus,
-        outcomes(plan.models, base=plan.base, prices=prices, rough=True),
+        outcomes(plan.models, base=plan.base, prices=prices, rough=True, tracer=tracer),
         apply_changes,
         prices or known_prices(),
-        confirm=outcomes(plan.models, base=plan.base, prices=prices),
+        confirm=confirm,
         for_=for_,
         keep=tuple(keep),
         host=_host_memory(plan),
         losses=_losses(measured),
-        limit=usual_limit(len(plan.phases)) if limit is None else limit,
+        limit=limit,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ullage.errors import DoesNotFitError, InputError
+from ullage.errors import DoesNotFitError, InputError, UnsupportedError
 from ullage.units import gib
 from ullage.workloads.planned import needs_card, plan
 
@@ -27,7 +27,8 @@ def plan_cluster(
 
     Each node type has as many replicas as do most records a second: on 1, 2, 4, ... or all of its cards. A
     partition has `partition` records, else what the workload says, else as many as are soonest done.
-    Raises InputError for other nodes and for a workload that nothing is held of, DoesNotFitError for a node
+    Raises InputError for other nodes and for a workload that nothing is held of, UnsupportedError for nodes
+    without cards, DoesNotFitError for a node
     on which it does not fit.
     """
     from ullage.facts.node import parse_nodes
@@ -39,6 +40,11 @@ def plan_cluster(
     if not needs_card(workload):
         raise InputError("every role of this workload runs elsewhere: nodes would hold nothing of it")
     types = parse_nodes(nodes, own_cards(workload.cards))
+    if any(node.gpus.abilities.processor and not node.gpus.abilities.simulated for node in types):
+        raise UnsupportedError(
+            f"{nodes!r}: nodes are planned with cards alone, as nothing says how many processors another "
+            "machine has; `ullage run FILE --on ray` runs on such nodes, and needs no plan of them"
+        )
     if workload.partition is not None:
         partition = partition or workload.partition.records
     elif find_kind(workload.kind).partitioner:

@@ -27,7 +27,7 @@ from ullage.records.journal import RESUMED
 from ullage.records.manifest import Manifest
 from ullage.records.places import base_of_a_run
 from ullage.records.record import Measured, Record
-from ullage.records.replica import record_of_all, records_of_each_kind
+from ullage.records.replica import record_of_all, records_of_each_kind, share_a_machine
 from ullage.runtime.machine import environment
 from ullage.runtime.opening import Options, open_session
 from ullage.runtime.progress import Progress
@@ -40,6 +40,7 @@ from ullage.workloads.comparing import Difference, differences, refuse_differenc
 from ullage.workloads.inputs import Input, fetch_files, files_of, parts_of, require_files
 from ullage.workloads.leaving import leave_evidence
 from ullage.workloads.partitioned import (
+    LOCAL,
     Carrier,
     Here,
     check_partitions,
@@ -66,7 +67,7 @@ class Begun:
     already into a new folder, or take work back in one that is resumed; `anyway` does a plan that does not
     fit, and goes on with other models, versions or threads than a run was begun with. `strict` reads weights
     whole, to tell later that they are the same. `carrier` has partitions done elsewhere; None: they are done
-    here, if there are any.
+    here, if there are any; `on` is where, as the user said it.
     """
 
     resumed: bool = False
@@ -74,6 +75,7 @@ class Begun:
     strict: bool = False
     prepare: Callable[[RunFolder], None] | None = None
     carrier: Carrier | None = None
+    on: str = LOCAL
 
 
 def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) -> Record:
@@ -87,7 +89,7 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
     runner = _runner(plan)
     fetch_files(plan.workload)
     if plan.workload.partition is not None:
-        check_partitions(plan)
+        check_partitions(plan, elsewhere=begun.carrier is not None)
         plan = _settled(plan, plan.workload.partition)
     if not (begun.anyway or begun.resumed):
         refuse_unfit(plan)
@@ -104,7 +106,7 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
         if begun.prepare is not None:
             begun.prepare(run)
         prepared = run.done
-        told = stack.enter_context(_told_how_to_go_on(run))
+        told = stack.enter_context(_told_how_to_go_on(run, begun.on))
         if plan.workload.partition is not None:
             stack.enter_context(threads_of(plan.workload.partition))
         with open_session(plan, run, options, elsewhere=begun.carrier is not None) as session:
@@ -129,10 +131,14 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
             run.drop_partitions()
         except InputError as error:
             session.say(f"the run is complete, but its partitions could not be removed: {error}")
+        partition = plan.workload.partition
+        if partition is not None and partition.store is not None:
+            session.progress.note(f"the results are in {run.path}; none stay in {partition.store}")
         if begun.carrier is None:
             leave_evidence(session, [(record, session.begun_with)], run, known_as)
         else:
-            alone = replicas_of_a_card(plan) == 1
+            waits = plan.gpus.abilities.processor and share_a_machine(record.outcome)
+            alone = replicas_of_a_card(plan) == 1 and not waits
             leave_evidence(session, records_of_each_kind(record), run, known_as, timed=alone)
     return record
 
@@ -192,25 +198,26 @@ class _Told:
 
 
 @contextmanager
-def _told_how_to_go_on(run: RunFolder) -> Iterator[_Told]:
+def _told_how_to_go_on(run: RunFolder, on: str) -> Iterator[_Told]:
     """However the work inside is cut short, the user is told how to go on."""
     told = _Told(Progress(quiet=True).say)
     try:
         yield told
     except KeyboardInterrupt:
-        told.say(f"interrupted; {_how_to_go_on(run)}")
+        told.say(f"interrupted; {_how_to_go_on(run, on)}")
         raise
     except OutOfMemoryError as error:
-        raise OutOfMemoryError(f"{error}. {_how_to_go_on(run).capitalize()}") from error
+        raise OutOfMemoryError(f"{error}. {_how_to_go_on(run, on).capitalize()}") from error
     except OSError as error:
         said = error.strerror or str(error)
-        raise InputError(f"{error.filename or run.path}: {said}; {_how_to_go_on(run)}") from error
+        raise InputError(f"{error.filename or run.path}: {said}; {_how_to_go_on(run, on)}") from error
 
 
-def _how_to_go_on(run: RunFolder) -> str:
+def _how_to_go_on(run: RunFolder, on: str) -> str:
     if not run.done:
         return "nothing was done yet"
-    return f"what is done is kept, and `ullage run --resume {run.path}` goes on from there"
+    there = "" if on == LOCAL else f" --on {on}"
+    return f"what is done is kept, and `ullage run --resume {run.path}{there}` goes on from there"
 
 
 def _discard_nothing(run: RunFolder, prepared: int) -> None:

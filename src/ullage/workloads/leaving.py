@@ -27,7 +27,7 @@ def leave_evidence(
     """Keeps the memory and the times of a run; what of it failed is said, and costs the run nothing.
 
     `records` are what was measured on each kind of machine, with the bytes that a process held there before
-    any model; without `timed` nothing is said of times: replicas that share a card hold one
+    any model; without `timed` nothing is said of times: replicas that share a card, or a processor, hold one
     another up. `known_as` is the workload with the names that plans are asked for by. A run that held no
     model leaves nothing: its process is not what a plan is for."""
     if not session.plan.phases:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ullage.records.observation import Here
     from ullage.spec.workload import Workload
     from ullage.units import Interval
+    from ullage.workloads.sparing import SparingTracer
 
 
 def phases(workload: Workload) -> tuple[Phase, ...]:
@@ -119,23 +120,34 @@ def outcomes(
     base: Path | None = None,
     prices: Prices | None = None,
     rough: bool = False,
+    tracer: SparingTracer | None = None,
 ) -> Callable[[Workload, GpuSet], Outcome]:
     """What candidates come to, one like another: by the evidence that there is now, which is read once.
 
     Where they are many, `rough` ones do: formulas say them, unless a model has none, and what is expected of
-    bytes is less exact.
+    bytes is less exact; and `tracer` traces them.
     """
     from ullage.memory.estimate import estimate as estimate_phases
-    from ullage.planning.outcome import outcome_of
+    from ullage.planning.outcome import IMPOSSIBLE, outcome_of
 
     known = past_runs()
 
     def come_to(workload: Workload, gpus: GpuSet) -> Outcome:
         beside = overhead(known, workload, gpus, here)
         tracing = tracing_by(workload.memory.fidelity, base)._replace(says=not rough)
-        demand = estimate_phases(
-            phases(workload), models, gpus.abilities, beside, tracing, _cards(gpus), rough
-        )
-        return outcome_of(workload, demand, gpus, prices, times(known, workload, gpus, here))
+        if tracer is not None:
+            tracing = tracing._replace(trace=tracer.trace)
+        try:
+            demand = estimate_phases(
+                phases(workload), models, gpus.abilities, beside, tracing, _cards(gpus), rough
+            )
+        except InputError:
+            untraced = () if tracer is None else tracer.heard(workload.roles)
+            if not untraced:
+                raise
+            return IMPOSSIBLE._replace(untraced=untraced)
+        found = outcome_of(workload, demand, gpus, prices, times(known, workload, gpus, here))
+        untraced = () if tracer is None else tracer.heard(workload.roles)
+        return found._replace(untraced=untraced) if untraced else found
 
     return come_to

@@ -10,7 +10,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol, cast
 from ullage.errors import InputError, UnsupportedError
 from ullage.planning.plan import Plan
 from ullage.records.atomic import sha256_of
+from ullage.records.attempts import SHARING
 from ullage.records.ended import Ended
 from ullage.records.folder import MANIFEST, RunFolder
 from ullage.records.journal import Journal
@@ -64,12 +65,18 @@ class Partitioner(Protocol):
 class Carrier(Protocol):
     """Has partitions done."""
 
+    def ready(self, session: Session, parts: Parts) -> AbstractContextManager[None]:
+        """Inside, they can be carried. Raises InputError where they cannot: the input is cut afterwards."""
+
     def carry(self, session: Session, parts: Parts) -> None:
         """Does all that are `left`; when it returns, none is. Raises what ends the run."""
 
 
 class Here:
     """Does one after another in this process."""
+
+    def ready(self, session: Session, parts: Parts) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def carry(self, session: Session, parts: Parts) -> None:
         for number in parts.left():
@@ -87,11 +94,16 @@ def carrier_at(on: str, options: Options) -> Carrier | None:
     return made
 
 
-def check_partitions(plan: Plan) -> None:
-    """Raises InputError for work that is not done in partitions, and for a store that takes none."""
+def check_partitions(plan: Plan, elsewhere: bool) -> None:
+    """Raises InputError for work that is not done in partitions, and for a store that takes none, or that
+    whoever does them `elsewhere` does not see."""
     _partitioner(plan).input_of(plan)
     assert plan.workload.partition is not None
     if plan.workload.partition.store is not None:
+        if elsewhere and plan.workload.partition.store.startswith("memory://"):
+            raise InputError(
+                "partition.store: memory:// is of one process, and a cluster has many; name a bucket"
+            )
         store, key = Store(plan.workload.partition.store), f"tried-{token_hex(8)}"
         store.put_new(b"{}", key)
         store.remove(key)
@@ -110,10 +122,12 @@ def run_partitions(session: Session, carrier: Carrier) -> None:
             parts.settle(f"{partition.store.rstrip('/')}/run-{token_hex(8)}")
         if parts.depot is not None:
             parts.depot.begin(session.folder.path / MANIFEST)
-        with partitioner.looked_over(session) as look:
-            parts.cut(cut(partitioner.input_of(session.plan), partition, look))
     parts.clear()
-    carrier.carry(session, parts)
+    with carrier.ready(session, parts):
+        if parts.count is None:
+            with partitioner.looked_over(session) as look:
+                parts.cut(cut(partitioner.input_of(session.plan), partition, look))
+        carrier.carry(session, parts)
     parts.collect()
     merge(parts, session.journal, session.folder.path)
     ended = (parts.ended(number) for number in range(parts.count or 0))
@@ -217,7 +231,11 @@ def accounts(parts: Parts) -> dict[str, object]:
         if each.ended >= last.get(each.actor, 0.0):  # what it measured covers all that it did before
             last[each.actor] = each.ended
             told |= {"held": each.held, "measured": each.measured, "environment": each.environment}
-    noted = Counter(each.get("what") for each in parts.attempts())
+    noted = Counter[object]()
+    for row in parts.attempts():
+        noted[row.get("what")] += 1
+        if SHARING in row and row.get("actor") in actors:
+            actors[str(row["actor"])][SHARING] = row[SHARING]
     return {
         "count": count,
         "again": max(noted["begun"] - count, 0),

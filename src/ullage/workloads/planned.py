@@ -47,7 +47,7 @@ def plan(
     """
     from ullage.planning.hosted import hosted
     from ullage.planning.planner import make_plan
-    from ullage.planning.storage import over_disk, stored
+    from ullage.planning.storage import copied, over_disk, stored
     from ullage.spec.workload import Workload
     from ullage.workloads.asked import asked_ways
 
@@ -68,7 +68,7 @@ def plan(
     ways, known = asked_ways(workload, models, chosen), past_runs()
     took = times(known, workload, chosen, here)
     found = make_plan(workload, demand, models, chosen, base or Path(), ways, prices, took)
-    found = replace(found, stored=stored(workload, models, base))
+    found = replace(found, stored=(*stored(workload, models, base), *copied(found)))
     warnings = (*warnings, *over_disk(found), *_not_done(workload, models, base))
     asked = gpus or workload.budget.gpus or ""
     if known is not None and known.warning:

@@ -2,7 +2,7 @@ from typing import Annotated
 
 import typer
 
-from ullage.reports.run_page import run_document, show_run
+from ullage.reports.run_page import run_document, run_page
 from ullage.reports.terminal import Json, Quiet, tell
 
 
@@ -16,4 +16,4 @@ def recite(
     from ullage_recite import verbs
 
     folder, record = verbs.recite(model, file, out, quiet=quiet)
-    tell(json, lambda: run_document(folder, record), lambda console: show_run(folder, record, console))
+    tell(json, lambda: run_document(folder, record), lambda: run_page(folder, record))

@@ -23,11 +23,11 @@ def judge(
     json: Json = False,
 ) -> None:
     from ullage.kinds.evaluate import verbs
-    from ullage.reports.run_page import run_document, show_run
+    from ullage.reports.run_page import run_document, run_page
 
     overrides = [*(set_ or ()), *verbs.of_judges(role or ())]
     target, record = verbs.judge(folder, out, overrides, gpus, base=base, download=download, quiet=quiet)
-    tell(json, lambda: run_document(target, record), lambda console: show_run(target, record, console))
+    tell(json, lambda: run_document(target, record), lambda: run_page(target, record))
     exit_if_too_many_failed(record)
 
 
@@ -42,10 +42,10 @@ def resample(
     json: Json = False,
 ) -> None:
     from ullage.kinds.evaluate import verbs
-    from ullage.reports.run_page import run_document, show_run
+    from ullage.reports.run_page import run_document, run_page
 
     target, record = verbs.resample(folder, samples, out, gpus, base=base, download=download, quiet=quiet)
-    tell(json, lambda: run_document(target, record), lambda console: show_run(target, record, console))
+    tell(json, lambda: run_document(target, record), lambda: run_page(target, record))
     exit_if_too_many_failed(record)
 
 
@@ -56,7 +56,7 @@ def compare(
     json: Json = False,
 ) -> None:
     from ullage.kinds.evaluate import verbs
-    from ullage.kinds.evaluate.paired_page import paired_document, show_paired
+    from ullage.kinds.evaluate.paired_page import paired_document, paired_page
 
     found = verbs.compare(first, second, base=base)
-    tell(json, lambda: paired_document(found), lambda console: show_paired(found, console))
+    tell(json, lambda: paired_document(found), lambda: paired_page(found))

@@ -1,19 +1,16 @@
-"""Two evaluations held against each other, on the terminal and as JSON."""
+"""Two evaluations held against each other, as a page and as JSON."""
 
 from __future__ import annotations
 
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from rich.table import Table
-
 from ullage.documents import document
-from ullage.reports.tables import new_table
+from ullage.reports.pages.page import Part, Prose
+from ullage.reports.pages.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from rich.console import Console
 
     from ullage.kinds.evaluate.paired import PairedEvaluations, PairedMeasure
 
@@ -30,26 +27,28 @@ def paired_document(found: PairedEvaluations) -> dict[str, object]:
     return document("compared", PairedEvaluations, found)
 
 
-def show_paired(found: PairedEvaluations, console: Console) -> None:
+def paired_page(found: PairedEvaluations) -> Iterator[Part]:
     """Accuracies by label, then what the measures of uncertainty gain or lose."""
     alone = f", {found['unpaired']:,} are in one of them alone" if found["unpaired"] else ""
-    console.print(f"{found['questions']:,} questions are in both runs{alone}")
-    accuracies = _table("accuracy", "questions", "first", "second", "only first", "only second", "p")
+    yield Prose(f"{found['questions']:,} questions are in both runs{alone}")
+    accuracies = []
     for each in found["labels"]:
-        shares = [_number(each["first"]), _number(each["second"])]
-        lone = [f"{each['only_first_right']:,}", f"{each['only_second_right']:,}"]
-        accuracies.add_row(each["label"], f"{each['questions']:,}", *shares, *lone, _chance(each["p_value"]))
-    console.print(accuracies)
-    gains = _table("AUROC, second less first", "measure", "questions", "difference", "95 %")
+        shares = (_number(each["first"]), _number(each["second"]))
+        lone = (f"{each['only_first_right']:,}", f"{each['only_second_right']:,}")
+        row = (each["label"], f"{each['questions']:,}", *shares, *lone, _chance(each["p_value"]))
+        accuracies.append(row)
+    numbers = ("questions", "first", "second", "only first", "only second", "p")
+    yield Table(("accuracy", *numbers), tuple(accuracies), frozenset(numbers))
+    gains = []
     for one in found["measures"]:
         if not one["reason"]:
             between = f"{_number(one['low'])} to {_number(one['high'])}"
             count = f"{one['questions']:,}"
-            gains.add_row(one["label"], one["measure"], count, _number(one["difference"]), between)
-    if gains.row_count:
-        console.print(gains)
-    for line in _without(found["measures"]):
-        console.print(line, style="dim", markup=False, highlight=False)
+            gains.append((one["label"], one["measure"], count, _number(one["difference"]), between))
+    if gains:
+        columns = ("AUROC, second less first", "measure", "questions", "difference", "95 %")
+        yield Table(columns, tuple(gains), frozenset({"questions", "difference"}))
+    yield from (Prose(line, "note") for line in _without(found["measures"]))
 
 
 def _without(measures: Sequence[PairedMeasure]) -> Iterator[str]:
@@ -59,11 +58,6 @@ def _without(measures: Sequence[PairedMeasure]) -> Iterator[str]:
         if reason:
             told = ", ".join(names) if len(names) < FEW else f"{len(names)} measures"
             yield f"no AUROC of {told} by {label}: {reason}"
-
-
-def _table(first: str, *others: str) -> Table:
-    right = [name for name in others if name not in ("measure", "95 %")]
-    return new_table("", (first, *others), right)
 
 
 def _chance(value: float | None) -> str:

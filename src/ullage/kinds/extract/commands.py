@@ -65,11 +65,11 @@ def extract(
     json: Json = False,
 ) -> None:
     from ullage.kinds.extract import verbs
-    from ullage.reports.run_page import run_document, show_run
+    from ullage.reports.run_page import run_document, run_page
 
     chosen = cast("Settings", settings)
     folder, record = verbs.extract(model, input, sites, out, download=download, quiet=quiet, **chosen)
-    tell(json, lambda: run_document(folder, record), lambda console: show_run(folder, record, console))
+    tell(json, lambda: run_document(folder, record), lambda: run_page(folder, record))
 
 
 def _listed(text: str) -> object:
@@ -85,13 +85,13 @@ def analyse(
     json: Json = False,
 ) -> None:
     from ullage.kinds.extract import verbs
-    from ullage.kinds.extract.tables import show_survey
+    from ullage.kinds.extract.tables import survey_page
 
     found = verbs.survey(folder)
     from ullage.capture.survey import draw_survey, survey_document
 
     document = survey_document(found)
-    tell(json, lambda: document, lambda console: show_survey(document, console))
+    tell(json, lambda: document, lambda: survey_page(document))
     if out is not None:
         drawn = draw_survey(found, verbs.open_states(folder), Path(out))
         print(f"{len(drawn)} pictures in {out}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,8 +32,16 @@ def input_of(plan: Plan) -> Path:
 
 @contextmanager
 def looked_over(session: Session) -> Iterator[Look]:
-    """Nothing is asked of a line before it is read: ids are names, and states go by place."""
-    yield lambda number, line: 1
+    """Nothing is asked of a line before it is read, but whether one is: ids are names, and states go by
+    place."""
+    yield lambda number, line: 0 if _blank(line) else 1
+
+
+def _blank(line: bytes) -> bool:
+    """Whether a line is of spaces that only UTF-8 has, and is not read. One that is not shown is b""."""
+    if not line or b"!" <= line[:1] <= b"~":
+        return False
+    return not line.removeprefix(BOM_UTF8).decode("utf-8", "replace").strip()
 
 
 def conclude(session: Session, outcomes: Iterable[Mapping[str, object]]) -> None:

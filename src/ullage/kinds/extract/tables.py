@@ -1,23 +1,21 @@
-"""The analyses of stored states on the terminal."""
+"""The analyses of stored states."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.console import Console
+from ullage.reports.pages.page import Part, Prose
+from ullage.reports.pages.table import Table
 
-from ullage.reports.tables import new_table, print_named
 
-
-def show_survey(document: Mapping[str, Any], console: Console) -> None:
+def survey_page(document: Mapping[str, Any]) -> Iterator[Part]:
     """A row for each site; quartiles as their median."""
     numbers = ("rows", "D_eff", "participation", "beta", "norm", "sparsity", "Hoyer")
-    table = new_table("", ("site", *numbers), numbers)
+    rows = []
     for site, each in document["sites"].items():
         beta = document["compression"].get(site)
-        table.add_row(
-            site,
+        figures = (
             f"{each['rows']:,}",
             str(each["effective_dimension"]),
             f"{each['participation_ratio']:.1f}",
@@ -26,7 +24,8 @@ def show_survey(document: Mapping[str, Any], console: Console) -> None:
             f"{each['sparsity_quartiles'][1]:.2f}",
             f"{each['hoyer_quartiles'][1]:.2f}",
         )
-    print_named(table, console)
-    console.print(
+        rows.append((site, *figures))
+    yield Table(("site", *numbers), tuple(rows), frozenset(numbers))
+    yield Prose(
         "D_eff: components for 90 % of the variance; beta: D_eff of this site a layer before over its own"
     )

@@ -45,7 +45,7 @@ def verify(
         return
     from ullage.kinds.pii import verbs
     from ullage.kinds.pii.documents import summary_document
-    from ullage.kinds.pii.tables import show_summary
+    from ullage.kinds.pii.tables import summary_page
 
     named = (("--model-path", model_path), ("--input", input), ("--output", output))
     if missing := [name for name, value in named if value is None]:
@@ -65,7 +65,7 @@ def verify(
         verbose=verbose,
         **settings,
     )
-    tell(json, lambda: summary_document(found), lambda console: show_summary(found, console))
+    tell(json, lambda: summary_document(found), lambda: summary_page(found))
     exit_if_too_many_failed(RunFolder(Path(f"{output}.run")).record())
 
 
@@ -88,7 +88,7 @@ def calibrate(
     """Temperature and threshold from labelled candidates."""
     from ullage.kinds.pii.documents import calibration_document
     from ullage.kinds.pii.finished import calibrate_pii
-    from ullage.kinds.pii.tables import show_calibration
+    from ullage.kinds.pii.tables import calibration_page
 
     chosen = [
         (name, value)
@@ -99,7 +99,7 @@ def calibrate(
         raise InputError("give one of --precision, --recall, --cost")
     by, value = chosen[0] if chosen else (None, 0.0)
     found = calibrate_pii(run, out, by=by, value=value, held_out=held_out)  # type: ignore[arg-type]
-    tell(json, lambda: calibration_document(found), lambda console: show_calibration(found, console))
+    tell(json, lambda: calibration_document(found), lambda: calibration_page(found))
 
 
 @app.command(epilog=epilog("ullage pii compare nf4.jsonl.run int8.jsonl.run", RAN))
@@ -124,7 +124,7 @@ def compare(
     from ullage.kinds.pii.documents import comparison_document
     from ullage.kinds.pii.field_options import fields_from
     from ullage.kinds.pii.finished import compare_pii
-    from ullage.kinds.pii.tables import show_comparison
+    from ullage.kinds.pii.tables import comparison_page
     from ullage.kinds.pii.verbs import verify_with_each
 
     folders = [Path(run) for run in runs or ()]
@@ -149,6 +149,6 @@ def compare(
     if not folders and not wrong:
         raise InputError("give finished runs, or --input, --out and --model-path")
     rows = compare_pii(folders)
-    tell(json, lambda: comparison_document(rows), lambda console: show_comparison(rows, console))
+    tell(json, lambda: comparison_document(rows), lambda: comparison_page(rows))
     if wrong:
         raise InputError(*(f"{name}: {line}" for name, said in wrong.items() for line in said.splitlines()))

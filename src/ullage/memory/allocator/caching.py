@@ -97,17 +97,6 @@ class CachingAllocator:
             self._tell("alloc", block.address, requested)
         return block
 
-    def branch(self) -> CachingAllocator:
-        """Another one with the same free memory, for what comes after; what is in use stays so.
-        Of one whose segments do not expand."""
-        other = CachingAllocator(self.settings, self.capacity)
-        other.requested, other.allocated, other.reserved = self.requested, self.allocated, self.reserved
-        other._next = self._next
-        for own, its in ((self._small, other._small), (self._large, other._large)):
-            for block in own:
-                its.add(Block(block.address, block.size, its))
-        return other
-
     def free(self, block: Block) -> None:
         """Its tensor is gone."""
         assert not block.free

@@ -12,12 +12,11 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ullage.facts.architecture import Architecture, Layer
-from ullage.memory.allocator.blocks import Block
-from ullage.memory.allocator.caching import CachingAllocator
+from ullage.memory.allocator.endless import EndlessAllocator
 from ullage.memory.forward.activations import manner_of, play
 from ullage.memory.forward.attention import QUADRATIC
-from ullage.memory.forward.one_pass import FULL, Pass, amounts_of
-from ullage.memory.forward.tensors import Tensors
+from ullage.memory.forward.one_pass import FULL, Manner, Pass, amounts_of
+from ullage.memory.forward.tensors import Step, Tensors
 from ullage.memory.forward.whole_model import model_bytes
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.units import MIB
@@ -81,17 +80,17 @@ def _enough(layers: Layers) -> int:
 
 
 def _unused(layers: Layers) -> int:
-    replay = _replayed(layers._replace(entries=())).branch()
+    allocator = _replayed(layers._replace(entries=())).branch()
     rows = layers.work.rows if layers.every else layers.work.batch
     for entry in layers.entries if not layers.ends else ():
-        replay.take(rows * layers.architecture.vocab_size * entry)
-    return replay.reserved - replay.allocated
+        allocator.take(max(rows * layers.architecture.vocab_size * entry, 1))
+    return allocator.reserved - allocator.most
 
 
 @lru_cache(maxsize=128)
-def _replayed(layers: Layers) -> _Replay:
+def _replayed(layers: Layers) -> EndlessAllocator:
     """Up to the logits: passes that differ in these alone are one replay."""
-    replay = _Replay(CachingAllocator())
+    replay = _Replay()
     stream = layers.work.rows * layers.architecture.hidden_size * layers.precision.element_bytes
     held, _ = model_bytes(layers.architecture, layers.work, layers.precision.element_bytes)
     replay.take(held)
@@ -105,51 +104,40 @@ def _replayed(layers: Layers) -> _Replay:
             replay.give(entered)
     if not layers.ends:
         replay.head(left, stream, layers)
-    return replay
+    return replay.allocator
 
 
 class _Replay:
-    """Runs a pass's tensors through an allocator; the most that was `allocated` and `reserved`."""
+    """Runs a pass's tensors through an allocator."""
 
-    def __init__(self, allocator: CachingAllocator) -> None:
-        self._allocator = allocator
-        self.allocated = self.reserved = 0
+    def __init__(self) -> None:
+        self.allocator = EndlessAllocator()
+        self.give = self.allocator.give
         self._steps: dict[tuple[int, bool], tuple[Sequence[tuple[int, int]], frozenset[int]]] = {}
 
-    def take(self, size: int) -> Block:
-        block = self._allocator.allocate(max(size, 1))
-        self.allocated = max(self.allocated, self._allocator.allocated)
-        self.reserved = max(self.reserved, self._allocator.reserved)
-        return block
+    def take(self, size: int) -> int:
+        return self.allocator.take(max(size, 1))
 
-    def give(self, block: Block) -> None:
-        self._allocator.free(block)
-
-    def branch(self) -> _Replay:
-        """Another one that goes on from here."""
-        other = _Replay(self._allocator.branch())
-        other.allocated, other.reserved = self.allocated, self.reserved
-        return other
-
-    def layer(self, layer: Layer, stream: int, layers: Layers, attention_only: bool) -> Block:
+    def layer(self, layer: Layer, stream: int, layers: Layers, attention_only: bool) -> int:
         """One layer from the stream that enters it, which stays, to the one that leaves it."""
         key = id(layer), attention_only
         if key not in self._steps:
             self._steps[key] = _steps(layer, layers, attention_only)
         steps, kept = self._steps[key]
-        held: dict[int, Block] = {}
+        held: dict[int, int] = {}
+        take, give = self.allocator.take, self.allocator.give
         for number, size in steps:
             if size > 0:
-                held[number] = self.take(size)
+                held[number] = take(size)
             elif number in held:
-                self.give(held.pop(number))
+                give(held.pop(number))
         passing = [number for number in held if number not in kept]
         for number in passing[:-1]:
             self.give(held[number])
         # Where a layer's last statement gives what went into it, the tape has dropped both.
         return held[passing[-1]] if passing else self.take(stream)
 
-    def head(self, entered: Block, stream: int, layers: Layers) -> None:
+    def head(self, entered: int, stream: int, layers: Layers) -> None:
         """The final norm."""
         full = stream * FULL // layers.precision.element_bytes
         upcast, scaled = self.take(full), self.take(full)
@@ -165,10 +153,24 @@ def _steps(
     """Numbers and bytes of a layer's tensors as they come, and go (below 0), without the stream that enters;
     the numbers of those that a cache keeps."""
     work, precision = layers.work, layers.precision
-    tape = Tensors(work.caches)
     # A cache's bytes are no layer's elsewhere: here what it copies is one of the tensors.
     manner = manner_of(layer, work, precision)._replace(caches=False)
-    play(tape, layer, layers.architecture.hidden_size, manner, precision, attention_only)
+    hidden = layers.architecture.hidden_size
+    steps, kept = _tensors(layer, hidden, manner, precision, attention_only, work.caches)
     amounts = amounts_of(layer, work)
-    steps = [(each.number, each.size.of(amounts) * (1 if each.comes else -1)) for each in tape.steps]
-    return steps, frozenset(tape.kept)
+    return [(each.number, each.size.of(amounts) * (1 if each.comes else -1)) for each in steps], kept
+
+
+@lru_cache(maxsize=1024)
+def _tensors(
+    layer: Layer,
+    hidden: int,
+    manner: Manner,
+    precision: ResolvedPrecision,
+    attention_only: bool,
+    caches: bool,
+) -> tuple[Sequence[Step], frozenset[int]]:
+    """A layer's tensors whatever the sizes of the pass, and the numbers of those that a cache keeps."""
+    tape = Tensors(caches)
+    play(tape, layer, hidden, manner, precision, attention_only)
+    return tape.steps, frozenset(tape.kept)

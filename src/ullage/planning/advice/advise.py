@@ -10,6 +10,7 @@ from ullage.facts.gpu import GpuSet
 from ullage.facts.price import Prices
 from ullage.planning.advice.axes import axes_of
 from ullage.planning.advice.card_sets import ORDERS
+from ullage.planning.advice.confirming import confirmed
 from ullage.planning.advice.descent import relaxed
 from ullage.planning.advice.entry import Advice, LossBasis, Nearest, Order, Search
 from ullage.planning.advice.front import chosen, front, ordered
@@ -20,7 +21,7 @@ from ullage.planning.advice.role_axes import Ground, ground_of
 from ullage.planning.advice.search import search
 from ullage.planning.advice.step import Axis, Changes, changes_of
 from ullage.planning.advice.trials import Candidate, SearchLimit, Trials
-from ullage.planning.outcome import IMPOSSIBLE, Evaluate, Outcome
+from ullage.planning.outcome import Evaluate, Outcome
 from ullage.spec.workload import Workload
 
 UNITS: Final = 5400
@@ -80,13 +81,15 @@ def advise(
     trials.plan(gpus)
     together = any(role.runs_with.tensor_parallel for role in workload.roles.values())
     with trials.within(1 - SHARE_TO_SIMPLIFY):
-        passed = list(search(trials, gpus, order, axes, not kept.cards, together))
+        passed = search(trials, gpus, order, axes, not kept.cards, together)
     left = sum(trials.untried(other, axes(other)) for other in passed)
     for each in _shown(trials.found, gpus, order):
         relaxed(trials, each, axes(each.gpus), quality_first=False)
-    shown = _shown(trials.found, gpus, order)
-    if confirm is not None:
-        shown = [each for each in (_confirmed(each, workload, confirm, apply) for each in shown) if each.fits]
+    if confirm is None:
+        shown = _shown(trials.found, gpus, order)
+    else:
+        shown, untold = confirmed(trials, lambda found: _shown(found, gpus, order), confirm)
+        left += untold
     explicit = _settled(workload)
     entries = tuple(_entry(each, there, base, explicit) for each in shown)
     nearest = None if entries or base.verdict == "fits" else _nearest(trials.found)
@@ -117,17 +120,6 @@ def _shown(found: list[Candidate], gpus: GpuSet, order: Order) -> list[Candidate
     own = [each for each in own if each.steps]
     shown = ordered([*chosen(own, order), *chosen(others, order)], order)
     return sorted(shown, key=lambda each: each.cuts)  # half the work is no cheaper way to do all of it
-
-
-def _confirmed(
-    each: Candidate, workload: Workload, confirm: Evaluate, apply: Callable[[Workload, Changes], Workload]
-) -> Candidate:
-    """The same, by what says it best."""
-    try:
-        outcome = confirm(apply(workload, changes_of(each.steps)), each.gpus)
-    except InputError:
-        outcome = IMPOSSIBLE
-    return each._replace(outcome=outcome)
 
 
 def _settled(workload: Workload) -> dict[str, tuple[str, str]]:

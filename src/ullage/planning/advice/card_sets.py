@@ -37,7 +37,7 @@ def other_sets(own: GpuSet, room: Room, order: Order, together: bool, prices: Pr
     by_time = sorted(found, key=lambda each: _seconds_of_work(each, together))
     roomy = [each for each in by_cost if bytes_of(each) >= room.enough]
     spare = [each for each in by_cost if bytes_of(each) >= room.least * SPARE]
-    orders = (by_time, spare, by_time, roomy) if order == "time" else (roomy, by_time, spare)
+    orders = (by_time, spare, by_time, roomy) if order == "time" else (roomy, spare, roomy, by_time)
     return list(dict.fromkeys([*_in_turn(orders), *by_cost]))
 
 

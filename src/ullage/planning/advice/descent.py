@@ -112,7 +112,9 @@ def _faster_by(trials: Trials, at: Candidate, alike: list[Axis]) -> Candidate:
     if len(alike) == 1:
         return at
     more = [_sized(at.steps, ladder, step) for step in _above_all(at, alike)[:BEYOND]]
-    return mixed(trials, at, [trials.plan(at.gpus, steps) for steps in more if not trials.over])
+    tried = [trials.plan(at.gpus, steps) for steps in more if not trials.over]
+    at = mixed(trials, at, tried)
+    return mixed(trials, at, tried[:1])  # for whom the largest is too large
 
 
 def _quick(axis: Axis, at: Candidate) -> Axis:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
@@ -19,6 +19,8 @@ from ullage.planning.outcome import IMPOSSIBLE, Evaluate, Outcome
 from ullage.spec.rules import mistakes_in
 from ullage.spec.workload import Workload
 
+TRACED: Final = 1500
+"""Trials that take as long as one trace of a model's own code."""
 REFUSED: Final = 0.2
 """What a setting that is refused takes of the limit: it is not billed."""
 
@@ -41,7 +43,7 @@ class Candidate(NamedTuple):
     @property
     def possible(self) -> bool:
         """Whether anything takes it, if it had the memory."""
-        return self.outcome is not IMPOSSIBLE
+        return self.outcome.over < IMPOSSIBLE.over
 
     @property
     def cuts(self) -> bool:
@@ -84,6 +86,11 @@ class SearchLimit(NamedTuple):
     trials: float
     seconds: float
 
+    @property
+    def traces(self) -> float:
+        """How many passes may be traced in that time, beside those of the workload as it is."""
+        return self.trials // TRACED
+
 
 class Trials:
     """Plans candidates of a workload until the limit is reached.
@@ -107,6 +114,7 @@ class Trials:
         self.found: list[Candidate] = []
         self.best = Best()
         self._seen: dict[tuple[GpuSet, tuple[Step, ...]], Candidate] = {}
+        self._changed: dict[tuple[Step, ...], Workload] = {(): workload}
         self._valid: dict[Changes, bool] = {}
         self._refused: set[Step] = set()
 
@@ -138,12 +146,23 @@ class Trials:
                 self._refused.update(steps)
         return self._seen[key]
 
+    @property
+    def roles(self) -> Iterable[str]:
+        """All of the workload."""
+        return self.workload.roles
+
+    def changed(self, steps: tuple[Step, ...]) -> Workload:
+        """The workload with these steps, of which others begin alike. Raises InputError."""
+        if steps not in self._changed:
+            self._changed[steps] = self._apply(self.changed(steps[:-1]), steps[-1].changes)
+        return self._changed[steps]
+
     def allows(self, steps: tuple[Step, ...]) -> bool:
         """Whether a file may say so, and none of them was refused by itself: nothing is planned for that."""
         if not self._refused.isdisjoint(steps):
             return False
         try:
-            return self._is_valid(self._apply(self.workload, changes_of(steps)), steps)
+            return self._is_valid(self.changed(steps), steps)
         except InputError:
             return False
 
@@ -154,7 +173,7 @@ class Trials:
 
     def _outcome(self, gpus: GpuSet, steps: tuple[Step, ...]) -> Outcome:
         try:
-            changed = self._apply(self.workload, changes_of(steps))
+            changed = self.changed(steps)
             if not self._is_valid(changed, steps):
                 return IMPOSSIBLE
             outcome = self._evaluate(changed, gpus)

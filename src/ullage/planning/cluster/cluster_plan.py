@@ -52,7 +52,8 @@ class ClusterPlan(Shown):
     record is there: `start`, the steady state, and an end in which some have nothing to do. `interruptions`
     are machines lost until then; `lost_share` of all work is begun again for it. A replica of half the speed
     would make the steady state `slow_steady` seconds longer, and the end up to `slow_end`.
-    Bytes a second are those of the steady state, for all machines. None where the time of a phase is not
+    Bytes a second are those of the steady state, for all machines; `copied_bytes` those of an input
+    in a store, of which each machine has all before it begins. None where the time of a phase is not
     known, or a price is not."""
 
     workload: str
@@ -75,6 +76,7 @@ class ClusterPlan(Shown):
     read_per_second: Estimate | None
     written_per_second: Estimate | None
     fetched_bytes: int
+    copied_bytes: Interval
     notes: tuple[str, ...]
 
     def __repr__(self) -> str:

@@ -8,7 +8,7 @@ from ullage.planning.cluster.replica import HANDLING, OPENING
 from ullage.planning.cluster.share import STARTING, Share
 from ullage.planning.cluster.sharing import AT_WORK
 from ullage.spec.partition import Partition
-from ullage.units import Estimate
+from ullage.units import Estimate, gib
 
 
 def notes(shares: Sequence[Share]) -> Iterator[str]:
@@ -27,6 +27,12 @@ def notes(shares: Sequence[Share]) -> Iterator[str]:
         yield f"assumed: a node works {_said(STARTING)} after it is asked for; say it: start 5min"
     if any(share.node.network is None for share in shares):
         yield "models lie on each node's disk; say a node's network, and fetching them is counted"
+    copied = max(share.replica.copied for share in shares)
+    if copied.high:
+        counted = all(share.node.network is not None for share in shares)
+        how = "its time is in the start" if counted else "its time is counted where a node's network is said"
+        size = f"{gib(copied.expected)} ({gib(copied.low)} to {gib(copied.high)})"
+        yield f"every node copies the whole input from its store, {size}: {how}"
     if any(share.node.spot is None for share in shares):
         yield "nodes that nobody takes away fail as 16,384 H100 did: 419 times in 54 days (arXiv 2407.21783)"
     if any(share.replica.sharing > 1 for share in shares):

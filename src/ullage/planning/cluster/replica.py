@@ -7,20 +7,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from ullage.facts.gpu import GpuSet
-from ullage.phases.blocks import base_work
 from ullage.phases.phase import Phase
 from ullage.planning.cluster.passes import Passes
 from ullage.planning.cluster.sharing import replicas_of_a_card, shared
 from ullage.planning.device import HOST
 from ullage.planning.phase_time import PhaseTime, sum_times
 from ullage.planning.plan import Plan
-from ullage.planning.storage import written
+from ullage.planning.storage import COPY, TOKEN_BYTES, texts, written
 from ullage.planning.verdict import Verdict
-from ullage.units import NO_TIME, ZERO, Estimate, Interval
+from ullage.units import NO_TIME, ZERO, Estimate, Interval, total
 
-TOKEN_BYTES: Final = Estimate(2.0, 5.0, 12.0)
-"""Of text and what a file says around it, assumed: four to five letters a token in English, fewer elsewhere,
-and up to three bytes a letter."""
 ROW_BYTES: Final = Estimate(100.0, 250.0, 1000.0)
 """What a record leaves beside what is generated for it: 250 were measured of a pii record with one candidate
 (500 of `ullage sample verify`), elsewhere it is assumed."""
@@ -37,8 +33,8 @@ class Replica:
     """`sharing` of them are on one card. `passes` are those of its records, each with its seconds while the
     others are at work, None where a phase's are not known; `each_partition` are seconds beside its records,
     with `swaps`, loading models that do not stay; `at_start` once; `batch` records fill the longest passes.
-    `peak` is of its fullest card, `host` of host memory; `weights` are the bytes of its checkpoints, `read`
-    and `written` bytes of one record."""
+    `peak` is of its fullest card, `host` of host memory; `weights` are the bytes of its checkpoints, `copied`
+    those of an input in a store, of which a machine has all; `read` and `written` bytes of one record."""
 
     gpus: GpuSet
     sharing: int
@@ -51,6 +47,7 @@ class Replica:
     at_start: Estimate
     batch: int
     weights: int
+    copied: Interval
     read: Estimate
     written: Estimate
 
@@ -58,6 +55,12 @@ class Replica:
     def known(self) -> bool:
         """Whether it is known how long it takes."""
         return self.passes is not None
+
+    @property
+    def streamed(self) -> Estimate:
+        """Bytes of a record that come while it works from what machines share: none of an input that was
+        copied."""
+        return NO_TIME if self.copied.high else self.read
 
     @property
     def record(self) -> Estimate | None:
@@ -86,7 +89,8 @@ def replica_of(plan: Plan) -> Replica:
     if plan.workload.partition is None and set(plan.staying()) != set(plan.roles):
         swaps = loads  # no kind of work that is done in partitions: as if each were a run of its own
     cards = [device.peak.device for device in plan.devices if device.name.startswith(("gpu:", "cpu"))]
-    text_read, text_written = _texts(plan)
+    text_read, text_written = texts(plan)
+    copies = [each for each in plan.stored if each.what.startswith(COPY)]
     states = written(plan)
     return Replica(
         plan.gpus,
@@ -99,7 +103,8 @@ def replica_of(plan: Plan) -> Replica:
         HANDLING + others + swaps,
         OPENING + loads,
         _batch(passes),
-        sum(each.bytes.expected for each in plan.stored if not each.each),
+        sum(each.bytes.expected for each in plan.stored if not each.each and each not in copies),
+        total(each.bytes for each in copies),
         TOKEN_BYTES * text_read,
         ROW_BYTES + TOKEN_BYTES * text_written + Estimate(*(size / examples for size in states)),
     )
@@ -130,12 +135,3 @@ def _batch(passes: Sequence[Passes]) -> int:
         return 1
     longest = max(took, key=lambda each: each[0])[1]
     return max(round(longest.batch / longest.sequences), 1)
-
-
-def _texts(plan: Plan) -> tuple[float, float]:
-    """Tokens of a record's own prompt, as the role reads it that is first asked, and of all that is written
-    for it."""
-    steady = [phase for phase in plan.phases if not phase.once]
-    read = base_work(steady[0].running, plan.workload).prompt_tokens if steady else 0
-    works = [phase.work for phase in steady if phase.activity != "prefill"]
-    return read, sum(work.batch * work.passes * work.new_tokens for work in works)

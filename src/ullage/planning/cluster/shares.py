@@ -64,6 +64,7 @@ def cluster_plan(
         _flow(shares, size, crews, "read"),
         _flow(shares, size, crews, "written"),
         sum(share.node.count * share.replica.weights for share in shares),
+        max(share.replica.copied for share in shares),
         (*notes(shares), *notes_on_size(size, held, cut, course.seconds is not None)),
     )
 
@@ -100,7 +101,7 @@ def _course(crews: Sequence[Sequence[Crew]], size: int | None, examples: int, st
 def _carried(share: Share) -> tuple[Estimate, Estimate]:
     """Seconds in which a machine's network, and its disk, carries a record of each of its replicas."""
     node, replica = share.node, share.replica
-    both = replica.read + replica.written
+    both = replica.streamed + replica.written
     return (
         both * (share.replicas / node.network) if node.network else NO_TIME,
         replica.written * (share.replicas / node.disk) if node.disk else NO_TIME,
@@ -146,7 +147,7 @@ def _node_plan(share: Share) -> NodePlan:
         record,
         None if each is None else each * node.count,
         bound,
-        needs(replica.read + replica.written),
+        needs(replica.streamed + replica.written),
         needs(replica.written),
         share.usd_per_hour,
         "" if node.price is not None or share.price is None else share.price.label,
@@ -158,7 +159,7 @@ def _node_plan(share: Share) -> NodePlan:
 
 
 def _start(share: Share) -> Estimate:
-    """Until a machine works, its models fetched where its network is said."""
+    """Until a machine works, its models and inputs in a store fetched where its network is said."""
     given = share.node.start
     start = STARTING if given is None else Estimate(given, given, given)
     return start + (_fetch(share) or NO_TIME)
@@ -172,8 +173,8 @@ def _until_it_works(share: Share) -> Estimate:
 def _fetch(share: Share) -> Estimate | None:
     if share.node.network is None:
         return None
-    seconds = share.replica.weights / share.node.network
-    return Estimate(seconds, seconds, seconds)
+    weights, copied = share.replica.weights, share.replica.copied
+    return Estimate(*((weights + size) / share.node.network for size in copied))
 
 
 def _crews(shares: Sequence[Share], end: int) -> list[Crew]:
@@ -243,7 +244,7 @@ def _flow(
         flow = 0.0
         for share, crew in zip(shares, faster, strict=True):
             again = attempts_lost(crew.partition(size), crew.rate) if what == "read" else 0.0
-            size_of_one = (share.replica.read if what == "read" else share.replica.written)[end]
+            size_of_one = (share.replica.streamed if what == "read" else share.replica.written)[end]
             flow += crew.replicas * size / crew.expected(size) * (1 + again) * size_of_one
         ends.append(flow)
     return Estimate(*ends)

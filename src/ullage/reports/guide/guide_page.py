@@ -14,6 +14,7 @@ from ullage.reports.guide.symptoms import symptoms
 from ullage.reports.items import at_the_peak, named
 from ullage.reports.lengths import lengths_of, own_lengths
 from ullage.reports.pages.page import Code, Items, Own, Page, Part, Prose, Section
+from ullage.reports.pages.shell import in_lines
 from ullage.reports.pages.table import Table
 from ullage.units import gib
 
@@ -153,8 +154,8 @@ def _advice(plan: Plan, file: str) -> Iterator[Part]:
         yield Prose("It fits. What is cheaper or faster, or what to do with fewer cards:")
     for entry in plan.advice:
         yield Prose(f"{entry.gpus}: {entry.verdict}; {in_short(entry)}. {entry.quality_note}".strip())
-        lines = typed(entry, plan.gpus.name, WIDE)
-        if lines:
+        if options := typed(entry, plan.gpus.name):
+            lines = in_lines(options, WIDE).splitlines()
             yield Code("\n".join([f"ullage plan {file} \\", *(f"  {line}" for line in lines)]), "bash")
 
 

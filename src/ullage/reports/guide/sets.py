@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ullage.planning.guide import COUNTS
 from ullage.reports.advice_page import in_short, typed
@@ -13,8 +13,6 @@ from ullage.reports.pages.table import Table
 
 if TYPE_CHECKING:
     from ullage.planning.guide import Guide, Tier
-
-WIDE: Final = 10_000
 
 
 def tiers(guide: Guide) -> Table:
@@ -43,7 +41,7 @@ def _tier(tier: Tier) -> tuple[str, str, str, str]:
         over = "" if nearest is None else f"; the nearest is {number(nearest.over)} GiB too much"
         return "no", free, f"nothing that was tried fits{over}", ""
     best = plan.advice[0]
-    options = " ".join(line.removesuffix(" \\") for line in typed(best, plan.gpus.name, WIDE))
+    options = " ".join(typed(best, plan.gpus.name))
     return "no", free, options, f"{best.verdict}, {in_short(best)}"
 
 

@@ -12,11 +12,13 @@ from typing import Final
 from ullage.reports.pages.listed_html import listed
 from ullage.reports.pages.markdown import own_words
 from ullage.reports.pages.page import (
+    AtOnce,
     Beside,
     Code,
     Facts,
     Figure,
     Fold,
+    Gauge,
     Items,
     Listed,
     Page,
@@ -24,6 +26,7 @@ from ullage.reports.pages.page import (
     Picture,
     Prose,
     Section,
+    at_once,
 )
 from ullage.reports.pages.table import Table
 from ullage.reports.pages.words import Span, Words, plain, spans
@@ -107,18 +110,23 @@ def _part(part: Part) -> Iterator[str]:
         yield f"<figure>{_scrolling(part.chart.title)}{drawn(part.chart)}</div>{caption}</figure>"
     elif isinstance(part, Picture):
         yield f'<img alt="{shown(part.name)}" src="data:image/png;base64,{escape(part.png)}">'
-    elif isinstance(part, Facts | Beside | Fold | Listed | Section):
+    elif isinstance(part, Gauge):
+        said = shown(part.said)
+        yield f'<p><meter value="{min(part.most, 1.0):.3f}" aria-hidden="true"></meter> {said}</p>'
+    elif isinstance(part, Facts | AtOnce | Beside | Fold | Listed | Section):
         yield from _holder(part)
     else:
         yield from own_words(part)
 
 
-def _holder(part: Facts | Beside | Fold | Listed | Section) -> Iterator[str]:
+def _holder(part: Facts | AtOnce | Beside | Fold | Listed | Section) -> Iterator[str]:
     """What has parts within."""
-    if isinstance(part, Facts):
+    if isinstance(part, AtOnce):
+        yield from parts(at_once(part))
+    elif isinstance(part, Facts):
         yield "<dl>"
         for name, held in part.pairs:
-            yield from (f"<dt>{shown(name)}</dt><dd>", *parts(held), "</dd>")
+            yield from (f"<dt>{inline(name)}</dt><dd>", *parts(held), "</dd>")
         yield "</dl>"
     elif isinstance(part, Beside):
         yield '<div class="beside">'

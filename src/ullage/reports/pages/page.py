@@ -54,7 +54,25 @@ class Picture(NamedTuple):
 class Facts(NamedTuple):
     """Names, and what is said of each."""
 
-    pairs: tuple[tuple[str, tuple[Part, ...]], ...]
+    pairs: tuple[tuple[Words, tuple[Part, ...]], ...]
+
+
+class Gauge(NamedTuple):
+    """How much of a limit is taken: a share that surely is, one that may be, and figures to them."""
+
+    sure: float
+    most: float
+    said: str
+    tone: Tone = ""
+
+
+class AtOnce(NamedTuple):
+    """What is seen at once: parts, of which at least so many lines stand where there is no room for all, and
+    the last, which always does. `more` shows what is left out."""
+
+    parts: tuple[tuple[tuple[Part, ...], int], ...]
+    last: Part
+    more: str
 
 
 class Beside(NamedTuple):
@@ -106,7 +124,7 @@ class Section(NamedTuple):
 
 Simple = Prose | Items | Table | Code | Own | Figure
 """What text has too."""
-Part = Simple | Picture | Facts | Beside | Fold | Listed | Section
+Part = Simple | Picture | Gauge | Facts | AtOnce | Beside | Fold | Listed | Section
 
 
 class Page(NamedTuple):
@@ -123,6 +141,10 @@ def simple(part: Part) -> tuple[Simple, ...]:
         return tuple(each for name, parts in part.pairs for each in _named(name, parts))
     if isinstance(part, Beside):
         return tuple(each for one in part.parts for each in simple(one))
+    if isinstance(part, AtOnce):
+        return tuple(each for one in at_once(part) for each in simple(one))
+    if isinstance(part, Gauge):
+        return (Prose(part.said, part.tone),)
     if isinstance(part, Fold | Section):
         return Prose(part.title, "strong"), *(each for one in part.parts for each in simple(one))
     if isinstance(part, Listed):
@@ -130,8 +152,13 @@ def simple(part: Part) -> tuple[Simple, ...]:
     return (Prose(part.name, "note"),) if isinstance(part, Picture) else (part,)
 
 
-def _named(name: str, parts: tuple[Part, ...]) -> tuple[Simple, ...]:
+def at_once(part: AtOnce) -> tuple[Part, ...]:
+    """All of it, one after another."""
+    return *(each for parts, _ in part.parts for each in parts), part.last
+
+
+def _named(name: Words, parts: tuple[Part, ...]) -> tuple[Simple, ...]:
     found = tuple(each for one in parts for each in simple(one))
     if len(found) == 1 and isinstance(found[0], Prose):
-        return (Prose(f"{name}: {plain(found[0].text)}", found[0].tone),)
-    return Prose(f"{name}:"), *found
+        return (Prose(f"{plain(name)}: {plain(found[0].text)}", found[0].tone),)
+    return Prose(f"{plain(name)}:"), *found

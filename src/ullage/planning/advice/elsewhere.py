@@ -1,0 +1,234 @@
+"""The search on other cards than those that were asked for, from what was best so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from ullage.facts.gpu import GpuSet
+from ullage.planning.advice.card_sets import Room, bytes_of, least_share, other_sets
+from ullage.planning.advice.entry import Order
+from ullage.planning.advice.front import KEYS, point_of
+from ullage.planning.advice.set_search import SetSearch
+from ullage.planning.advice.step import VLLM, Axis, Step
+from ullage.planning.advice.trials import Candidate, Trials
+from ullage.spec.role import Role
+
+Axes = Callable[[GpuSet], tuple[Axis, ...]]
+Seen = list[tuple[SetSearch, Candidate]]
+"""Sets that were looked at, each with its fastest so far."""
+SLACK: Final = 2.0
+"""How much faster than the bound says a set may be, for what has room there and nowhere else."""
+SETS_BY_USUAL: Final = 10
+"""Sets on which what usually is good is tried beside what was best so far."""
+SETS_BY_TIME: Final = 4
+"""Sets that a bound lets be the fastest alone, and not the cheapest, which are looked at unless time is asked
+for."""
+SETS_AT_ONCE: Final = 8
+"""Sets on which what was good elsewhere is planned before batches are raised, on the best of these first."""
+PATIENCE: Final = 12
+"""Sets on which nothing was better than what was known, after which those that were seen are looked at more
+closely: they come in the order of their promise."""
+SHARE_TO_LOOK: Final = 0.8
+"""Of what is left for other cards, to look at each of them; the rest is for the best ones."""
+LEAST_SHARE: Final = 0.4
+"""Of that rest for the best of them, however many there are."""
+CLOSELY: Final = 5
+"""Sets that are looked at more closely, and the one on which it is fastest."""
+ENOUGH: Final = 0.8
+"""Share of the least that anything took elsewhere below which a set is not tried."""
+WITHIN: Final = 2.0
+"""A set whose first setting costs more, and takes longer, than so many times the best is not looked at more
+closely."""
+
+
+class Elsewhere:
+    """Sets of cards, the most promising first: a look at each, then the best of them more closely.
+
+    A role works on all cards `together` already, or may (`splits`): what is best tells, once that was tried.
+    """
+
+    def __init__(
+        self, trials: Trials, gpus: GpuSet, order: Order, axes: Axes, together: bool, splits: bool
+    ) -> None:
+        self._trials, self._gpus, self._order, self._axes = trials, gpus, order, axes
+        self._together, self._splits = together, splits
+        self._taken: dict[str, bool] = {}
+        self._looked = self._by_time = 0
+        self._left: list[GpuSet] = []
+        self._passed: list[GpuSet] = []
+        self._done: set[GpuSet] = set()
+        self._closely: set[GpuSet] = set()
+        self._seen: Seen = []
+        peaks = [each.outcome.peak for each in trials.found if each.possible]
+        least = min((peak.low for peak in peaks), default=0)
+        self._room = Room(least, trials.plan(gpus).outcome.peak.high)
+        self._fits = trials.plan(gpus).fits
+
+    def _is_together(self, one: Candidate | None) -> bool:
+        """Whether more cards are faster, for what is best so far."""
+        if self._together or one is None or not (self._looked or self._fits):
+            return self._together or self._splits
+        return any(step.key.startswith(VLLM) for step in one.steps)
+
+    def search(self) -> list[GpuSet]:
+        """Gives the sets that it did not come to."""
+        trials = self._trials
+        self._left = self._sets()
+        while self._left and not trials.over:
+            with trials.within(SHARE_TO_LOOK):
+                self._look_on()
+            near = self._again(_promising(self._seen, self._order))
+            while near and not trials.over:
+                there, _ = near.pop(0)
+                self._closely.add(there.gpus)
+                with trials.within(max(1 / (len(near) + 1), LEAST_SHARE)):
+                    there.closely()
+                near = self._again(near)
+        _as_it_is(trials, self._gpus)
+        return [*self._passed, *self._left]
+
+    def _look_on(self) -> None:
+        """At further sets, until nothing better was found on so many."""
+        best = self._trials.best
+        together, stale = self._is_together(best.cheapest), 0
+        while self._left and not self._trials.over and stale < PATIENCE:
+            some, self._left = self._left[:SETS_AT_ONCE], self._left[SETS_AT_ONCE:]
+            self._done.update(some)
+            before, looked = (best.cheapest, best.lossy), self._looked
+            self._seen += self._look(some)
+            stale = stale + self._looked - looked if before == (best.cheapest, best.lossy) else 0
+            if together != self._is_together(best.cheapest):
+                self._left, together = self._sets(), not together
+
+    def _sets(self) -> list[GpuSet]:
+        """Those that are left."""
+        together = self._is_together(self._trials.best.cheapest)
+        found = other_sets(self._gpus, self._room, self._order, together, self._trials.prices)
+        return [each for each in found if each not in self._done]
+
+    def _look(self, some: Iterable[GpuSet]) -> Iterator[tuple[SetSearch, Candidate]]:
+        """What was good elsewhere on each of these; then batches are raised, on the best first."""
+        trials = self._trials
+        glanced: list[tuple[SetSearch, list[Candidate]]] = []
+        for other in some:
+            if trials.over:
+                self._passed.append(other)
+            elif self._is_worth(other):
+                there = SetSearch(trials, other, self._axes(other))
+                usual = there.usual(self._taken) if self._looked < SETS_BY_USUAL else []
+                self._looked += 1
+                glanced.append((there, there.glance([*_best_so_far(trials), *usual])))
+        for there, tried in sorted(glanced, key=lambda pair: _promise(pair[1], self._order)):
+            if not trials.over and any(self._hopes(there.gpus)):
+                found = there.from_others([*_best_so_far(trials), *(each.steps for each in tried)])
+                if found is not None:
+                    yield there, found
+
+    def _again(self, near: Seen) -> Seen:
+        """The same with what is best by now, of which some knew nothing when they were looked at."""
+        found = []
+        for there, best in near:
+            if there.gpus in self._closely:
+                continue
+            tried = [] if self._trials.over else there.glance(_best_so_far(self._trials))
+            found.append((there, min((best, *(each for each in tried if each.fits)), key=KEYS[self._order])))
+        return sorted(found, key=lambda pair: KEYS[self._order](pair[1]))
+
+    def _is_worth(self, gpus: GpuSet) -> bool:
+        """Whether a set is looked at."""
+        cheaper, faster = self._hopes(gpus)
+        if _is_small(gpus, self._gpus, self._trials) or not (cheaper or faster):
+            return False
+        self._by_time += not cheaper
+        return cheaper or self._order == "time" or self._by_time <= SETS_BY_TIME
+
+    def _hopes(self, gpus: GpuSet) -> tuple[bool, bool]:
+        """Whether a bound lets anything on these cards be cheaper, and faster, than the best so far without
+        loss: were they as fast as they are in what they do best, and twice that for what fits them alone."""
+        best = self._trials.best
+        if best.cheapest is None or best.fastest is None:
+            return True, True
+        price, usd = self._trials.prices.of(gpus), best.cheapest.usd
+        shares = (
+            each.seconds * least_share(gpus, each.gpus, self._is_together(each))
+            for each in (best.cheapest, best.fastest)
+        )
+        seconds = min(shares) / SLACK
+        dearer = price is None or usd is None or price.usd_per_hour * seconds / 3600 >= usd
+        return not dearer, seconds < best.fastest.seconds
+
+
+def _as_it_is(trials: Trials, gpus: GpuSet) -> None:
+    """The unchanged workload on every set where a bound allows it to be the cheapest, so that no list of sets
+    that hold it has a cheaper one: work takes as long as on the own cards, which worked in turn or waited for
+    one another, but for what these do faster."""
+    base = trials.plan(gpus)
+    elastic = any(_is_elastic(role) for role in trials.workload.roles.values())
+    as_it_is = [base, *(each for each in trials.found if each.possible and not each.steps and not each.open)]
+    tried = [] if elastic else as_it_is[1:]
+    best = min(
+        (usd for each in trials.found if each.fits and not each.open and (usd := each.usd) is not None),
+        default=math.inf,
+    )
+    for usd_per_hour, other in trials.prices.sets():
+        roomy = other.abilities.has_kernels and bytes_of(other) >= _least(tried, elastic)
+        seconds = max(_least_seconds(each, other) for each in as_it_is)
+        if roomy and usd_per_hour * seconds / 3600 < best:
+            then = trials.plan(other)
+            tried += [then] if then.possible else []
+            as_it_is += [then] if then.possible and not then.open else []
+            if then.fits and not then.open and then.usd is not None:
+                best = min(best, then.usd)
+
+
+def _least_seconds(one: Candidate, other: GpuSet) -> float:
+    """Of what `one` does on its cards, on others."""
+    share = least_share(other, one.gpus, together=True) / len(one.gpus.gpus)
+    return one.seconds * min(share, 1.0)
+
+
+def _is_elastic(role: Role) -> bool:
+    """Whether it takes more of a larger card: an engine with a cache of its own, or what may wait beside."""
+    held = role.max_memory is not None or role.device_map is not None
+    return held or role.runs_with.memory == "own cache"
+
+
+def _least(tried: list[Candidate], elastic: bool) -> float:
+    """Bytes that a setting takes of any cards, as far as those tell on which it was `tried`, cheap ones
+    first: were one of these full while the others are empty; where it is `elastic`, what it took of the
+    smallest."""
+    if elastic:
+        return ENOUGH * min((each.outcome.peak.low for each in tried), default=0)
+    return max((each.outcome.peak.low / len(each.gpus.gpus) for each in tried), default=0)
+
+
+def _is_small(gpus: GpuSet, own: GpuSet, trials: Trials) -> bool:
+    """Whether it has far less than the least that anything took on other cards: none waits beside these."""
+    return bytes_of(gpus) < trials.best.least_taken(own) * ENOUGH
+
+
+def _best_so_far(trials: Trials) -> list[tuple[Step, ...]]:
+    """Steps of the cheapest without loss, and at all."""
+    found = (trials.best.mildest, trials.best.lossy)
+    return [*dict.fromkeys(each.steps for each in found if each is not None)]
+
+
+def _promise(tried: list[Candidate], order: Order) -> tuple[float, ...]:
+    """What looks best first: the best of what fits, then what is least too large."""
+    fitting = [KEYS[order](each) for each in tried if each.fits]
+    return (0, *min(fitting)) if fitting else (1, min(each.outcome.over for each in tried))
+
+
+def _promising(seen: list[tuple[SetSearch, Candidate]], order: Order) -> list[tuple[SetSearch, Candidate]]:
+    """Those near the best in dollars or in seconds, the best first."""
+    whole = [each for _, each in seen if not each.open] or [each for _, each in seen]
+    usd = min((point_of(each).usd for each in whole), default=math.inf)
+    seconds = min((each.seconds for each in whole), default=math.inf)
+    near = [
+        pair for pair in seen if point_of(pair[1]).usd <= usd * WITHIN or pair[1].seconds <= seconds * WITHIN
+    ]
+    near.sort(key=lambda pair: KEYS[order](pair[1]))
+    fastest = sorted(near, key=lambda pair: KEYS["time"](pair[1]))[:1]
+    return near[:CLOSELY] + [pair for pair in fastest if pair not in near[:CLOSELY]]
