@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from ullage.units import Estimate
 
 COLUMNS: Final = (
-    "node",
-    "count",
-    "replicas",
-    "each on",
+    "nodes",
+    "replicas each",
     "verdict",
     "peak GiB",
     "records/s",
@@ -26,7 +24,7 @@ COLUMNS: Final = (
 )
 LEAST_LOST: Final = 0.01
 """Nodes, below which nothing is said of losing them."""
-NUMBERS: Final = frozenset(("count", "replicas", "peak GiB", "records/s", "$/h"))
+NUMBERS: Final = frozenset(("peak GiB", "records/s", "$/h"))
 
 
 def cluster_page(plan: ClusterPlan) -> Page:
