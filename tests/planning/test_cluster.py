@@ -101,7 +101,7 @@ def test_all_is_never_sooner_done_than_the_replicas_can(crew, records, examples)
     assert steady_rate([twice], records) >= steady_rate([crew], records)
     calm, calm_twice = (each._replace(rate=0.0) for each in (crew, twice))
     assert wall_seconds([calm_twice], records, examples) <= wall_seconds([calm], records, examples)
-    assert wall_seconds([calm], records, examples) <= whole * (1 + 1e-9)
+    assert wall_seconds([calm], records, examples) <= (whole + crew.partition(records)) * (1 + 1e-9)
     assert wall_seconds([calm], records, examples) <= wall_seconds([calm], records, 2 * examples)
 
 
@@ -307,6 +307,17 @@ def test_every_interval_holds_its_expectation_and_the_page_says_them():
                 assert each.low <= each.expected <= each.high
             many = [f"{each:,}" if each > 1 else "one" for each in (plan.partitions, plan.partition)]
             assert re.search("{} partitions? of {} record".format(*many), str(plan))
+
+
+def test_each_figure_of_the_table_stands_below_its_head():
+    plan = ullage.plan_cluster(ullage.load(FILE), "4x(8xL4; $3/h)")
+    lines = str(plan).splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("nodes  "))
+    heads, cells = (re.split(r"\s{2,}", lines[number].strip()) for number in (at, at + 1))
+    found = dict(zip(heads, cells, strict=True))
+    (node,) = plan.nodes
+    assert (found["nodes"], found["replicas each"], found["$/h"]) == ("4 x (8x L4)", "8 on 1x L4", "3.00")
+    assert found["records/s"] == f"{node.records_per_second.expected:,.2f}"
 
 
 def test_the_document_has_what_the_page_says(plan_on):

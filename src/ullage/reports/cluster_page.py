@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from ullage.planning.cluster.cluster_plan import ClusterPlan, NodePlan
     from ullage.units import Estimate
 
-COLUMNS: Final = ("nodes", "replicas of each", "verdict", "peak GiB", "records/s", "waits for", "$/h")
+COLUMNS: Final = (
+    "nodes",
+    "replicas each",
+    "verdict",
+    "peak GiB",
+    "records/s",
+    "waits for",
+    "$/h",
+)
 LEAST_LOST: Final = 0.01
 """Nodes, below which nothing is said of losing them."""
 NUMBERS: Final = frozenset(("peak GiB", "records/s", "$/h"))

@@ -17,11 +17,12 @@ _LEAST = 1e-3
 def expected_seconds(seconds: float, rate: float, back: float) -> float:
     """From a replica's taking a partition until it is whole, replacements of its machine included:
     (exp(rate x seconds) - 1)(1 / rate + back); infinite where it would hardly ever be."""
-    if rate == 0:
+    losses = rate * seconds
+    if losses == 0:
         return seconds
-    if rate * seconds > _MOST:
+    if losses > _MOST:
         return inf
-    return expm1(rate * seconds) * (1 / rate + back)
+    return expm1(losses) / losses * seconds * (1 + rate * back)
 
 
 def missed_seconds(back: float, whole: float, others: float) -> float:
