@@ -11,9 +11,10 @@ import ullage
 from ullage.cli.main import app
 from ullage.errors import InputError
 from ullage.kinds.evaluate.dataset import Questions
-from ullage.kinds.evaluate.paired_page import show_paired
+from ullage.kinds.evaluate.paired_page import paired_page
 from ullage.kinds.evaluate.section import Section
 from ullage.phases.blocks import own_section
+from ullage.reports.pages.screen import show
 
 WORK = """
 kind: evaluate
@@ -112,7 +113,7 @@ def test_what_cannot_be_compared_is_said_once_for_a_label():
         "measures": [{**none, "measure": f"measure {n}"} for n in range(12)],
     }
     console = Console(record=True, width=200)
-    show_paired(found, console)
+    show(paired_page(found), console)
     text = console.export_text()
     assert text.count(REASON) == 1
     assert "no AUROC of 12 measures by f1" in text

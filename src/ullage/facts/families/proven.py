@@ -14,8 +14,8 @@ afmoe apertus arcee aria_text axk1 bamba bigbird_pegasus biogpt blenderbot bloom
 cohere2_moe ctrl cwm deepseek_v2 deepseek_v3 deepseek_v32 dots1 emu3 ernie4_5 ernie4_5_moe exaone4
 exaone_moe falcon falcon_mamba flex_olmo fuyu gemma gemma2 gemma3 gemma3_text gemma4_unified
 gemma4_unified_text glm glm4 glm4_moe glm4_moe_lite glm_moe_dsa got_ocr2 gpt-sw3 gpt2 gpt_bigcode gpt_neo
-gpt_neox gpt_oss gptj granite granitemoe granitemoeshared helium hy_v3 hyperclovax jais2 jamba kimi_linear laguna
-lfm2 lfm2_moe llama llama4 llama4_text mamba mamba2 mbart megatron-bert mellum minicpm3 minimax_m2
+gpt_neox gpt_oss gptj granite granitemoe granitemoeshared helium hy_v3 hyperclovax jais2 jamba kimi_linear
+laguna lfm2 lfm2_moe llama llama4 llama4_text mamba mamba2 mbart megatron-bert mellum minicpm3 minimax_m2
 minimax_m3_vl_text ministral ministral3 mistral mixtral modernbert-decoder moshi mpt nanochat nemotron
 nemotron_h olmo olmo2 olmo3 olmo_hybrid olmoe opt pegasus persimmon phi phi3 phi4_multimodal phimoe qwen2
 qwen2_moe qwen3 qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_moe qwen3_next recurrent_gemma
