@@ -627,8 +627,8 @@ def test_the_short_form_writes_beside_its_output_and_overwrites_nothing(verified
 def test_every_phase_of_a_run_was_planned_and_keeps_inside(verified):
     folder, options = verified
     rows = read_lines(folder / "v.jsonl")
-    write_lines(folder / "few.jsonl", rows[:40])
-    write_lines(folder / "bare.jsonl", [{"text": row["text"], "PIIs": ["PHONE"]} for row in rows[:20]])
+    write_lines(folder / "few.jsonl", rows[:20])
+    write_lines(folder / "bare.jsonl", [{"text": row["text"], "PIIs": ["PHONE"]} for row in rows[:10]])
     for name in ("few", "bare"):
         # In a process of its own, whose memory is the run's.
         names = ["--model-path", "ullage:tiny", "--input", f"{name}.jsonl", "--output", f"{name}.out"]

@@ -81,7 +81,7 @@ def walk(plan: Plan, bill: Billed) -> tuple[Memory, dict[str, int]]:
     return memory, {name: each.said.count("from disk") for name, each in weights.items()}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(plans())
 def test_every_plan_can_be_walked_within_its_bill(plan: Plan) -> None:
     memory, loads = walk(plan, billed(plan))
