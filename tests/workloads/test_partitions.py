@@ -365,6 +365,8 @@ def test_a_rejected_record_stands_among_the_rejects(work):
 
 def test_a_run_that_is_interrupted_on_a_cluster_says_how_it_goes_on_there(work, capsys):
     class Interrupted(partitioned.Here):
+        address = "head:6379"
+
         def carry(self, session, parts):
             partitioned.do_partition(session, parts, parts.part(0), "a", "b")
             raise KeyboardInterrupt
@@ -372,7 +374,7 @@ def test_a_run_that_is_interrupted_on_a_cluster_says_how_it_goes_on_there(work, 
     from ullage.runtime.opening import Options
     from ullage.workloads.execution import Begun, execute
 
-    begun = Begun(carrier=Interrupted(), on="head:6379")
+    begun = Begun(carrier=Interrupted())
     with pytest.raises(KeyboardInterrupt):
         execute(ullage.plan(ullage.load(PARTED), base=work), work / "run", Options(quiet=True), begun)
     assert f"`ullage run --resume {work / 'run'} --on head:6379` goes on" in capsys.readouterr().err

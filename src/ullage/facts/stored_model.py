@@ -6,7 +6,7 @@ content that the model has had.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -46,9 +46,7 @@ def see_model(url: str) -> None:
             except TooSlowError as error:
                 raise InputError(f"{url}: {error}") from error
 
-        with alone_in(home_of(url)):
-            if not headers.is_dir():
-                made_whole(headers, write)
+        _make_once(url, headers, write)
     COPIES[url] = whole if whole.is_dir() else headers
 
 
@@ -77,9 +75,7 @@ def fetch_model(url: str, download: bool) -> None:
             if stats_of(url) != found:
                 raise InputError(f"{url}: was replaced while it was read")
 
-        with alone_in(home_of(url)):
-            if not whole.is_dir():
-                made_whole(whole, write)
+        _make_once(url, whole, write)
     COPIES[url] = whole
 
 
@@ -111,6 +107,13 @@ class _Patient(Patience):
     def __init__(self) -> None:
         self.answer = self.piece = self.all = SECONDS
         self._ends = monotonic() + SECONDS
+
+
+def _make_once(url: str, folder: Path, write: Callable[[Path], object]) -> None:
+    """Of several processes one fills the folder, and the others find it there."""
+    with alone_in(home_of(url)):
+        if not folder.is_dir():
+            made_whole(folder, write)
 
 
 def _place(url: str, found: Mapping[str, Stat], what: str) -> Path:

@@ -40,7 +40,6 @@ from ullage.workloads.comparing import Difference, differences, refuse_differenc
 from ullage.workloads.inputs import Input, fetch_files, files_of, parts_of, require_files
 from ullage.workloads.leaving import leave_evidence
 from ullage.workloads.partitioned import (
-    LOCAL,
     Carrier,
     Here,
     check_partitions,
@@ -67,7 +66,7 @@ class Begun:
     already into a new folder, or take work back in one that is resumed; `anyway` does a plan that does not
     fit, and goes on with other models, versions or threads than a run was begun with. `strict` reads weights
     whole, to tell later that they are the same. `carrier` has partitions done elsewhere; None: they are done
-    here, if there are any; `on` is where, as the user said it.
+    here, if there are any.
     """
 
     resumed: bool = False
@@ -75,7 +74,6 @@ class Begun:
     strict: bool = False
     prepare: Callable[[RunFolder], None] | None = None
     carrier: Carrier | None = None
-    on: str = LOCAL
 
 
 def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) -> Record:
@@ -106,7 +104,7 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
         if begun.prepare is not None:
             begun.prepare(run)
         prepared = run.done
-        told = stack.enter_context(_told_how_to_go_on(run, begun.on))
+        told = stack.enter_context(_told_how_to_go_on(run, begun.carrier))
         if plan.workload.partition is not None:
             stack.enter_context(threads_of(plan.workload.partition))
         with open_session(plan, run, options, elsewhere=begun.carrier is not None) as session:
@@ -198,25 +196,25 @@ class _Told:
 
 
 @contextmanager
-def _told_how_to_go_on(run: RunFolder, on: str) -> Iterator[_Told]:
+def _told_how_to_go_on(run: RunFolder, carrier: Carrier | None) -> Iterator[_Told]:
     """However the work inside is cut short, the user is told how to go on."""
     told = _Told(Progress(quiet=True).say)
     try:
         yield told
     except KeyboardInterrupt:
-        told.say(f"interrupted; {_how_to_go_on(run, on)}")
+        told.say(f"interrupted; {_how_to_go_on(run, carrier)}")
         raise
     except OutOfMemoryError as error:
-        raise OutOfMemoryError(f"{error}. {_how_to_go_on(run, on).capitalize()}") from error
+        raise OutOfMemoryError(f"{error}. {_how_to_go_on(run, carrier).capitalize()}") from error
     except OSError as error:
         said = error.strerror or str(error)
-        raise InputError(f"{error.filename or run.path}: {said}; {_how_to_go_on(run, on)}") from error
+        raise InputError(f"{error.filename or run.path}: {said}; {_how_to_go_on(run, carrier)}") from error
 
 
-def _how_to_go_on(run: RunFolder, on: str) -> str:
+def _how_to_go_on(run: RunFolder, carrier: Carrier | None) -> str:
     if not run.done:
         return "nothing was done yet"
-    there = "" if on == LOCAL else f" --on {on}"
+    there = "" if carrier is None else f" --on {carrier.address}"
     return f"what is done is kept, and `ullage run --resume {run.path}{there}` goes on from there"
 
 

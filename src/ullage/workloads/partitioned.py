@@ -63,7 +63,10 @@ class Partitioner(Protocol):
 
 
 class Carrier(Protocol):
-    """Has partitions done."""
+    """Has partitions done at an `address`, as the user says it."""
+
+    @property
+    def address(self) -> str: ...
 
     def ready(self, session: Session, parts: Parts) -> AbstractContextManager[None]:
         """Inside, they can be carried. Raises InputError where they cannot: the input is cut afterwards."""
@@ -74,6 +77,8 @@ class Carrier(Protocol):
 
 class Here:
     """Does one after another in this process."""
+
+    address = LOCAL
 
     def ready(self, session: Session, parts: Parts) -> AbstractContextManager[None]:
         return nullcontext()

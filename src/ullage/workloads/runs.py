@@ -100,7 +100,6 @@ def run_plan(made: Plan, out: str | Path | None = None, **settings: Unpack[Setti
         anyway=settings.get("anyway", False),
         strict=settings.get("strict", False),
         carrier=carrier_at(settings.get("on", LOCAL), options),
-        on=settings.get("on", LOCAL),
     )
     return folder, execute(made, folder, options, begun)
 
@@ -171,7 +170,6 @@ def resume(
             resumed=True,
             anyway=anyway,
             carrier=carrier_at(on, options),
-            on=on,
             prepare=partial(take_back_failed, planned=document) if retry else None,
         ),
     )

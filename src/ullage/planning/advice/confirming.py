@@ -40,7 +40,8 @@ def confirmed(trials: Trials, chosen: Chosen, confirm: Evaluate) -> tuple[list[C
 
     def is_told(each: Candidate) -> bool:
         said = known.get((each.gpus, each.steps), each)
-        return said.fits and not any((role, _bearing(each.steps, role)) in untraced for role in trials.roles)
+        roles = trials.workload.roles
+        return said.fits and not any((role, _bearing(each.steps, role)) in untraced for role in roles)
 
     for _ in range(ROUNDS):
         shown = chosen([each for each in trials.found if is_told(each)])

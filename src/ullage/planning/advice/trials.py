@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
@@ -145,11 +145,6 @@ class Trials:
             if not made.possible and len(steps) == 1:
                 self._refused.update(steps)
         return self._seen[key]
-
-    @property
-    def roles(self) -> Iterable[str]:
-        """All of the workload."""
-        return self.workload.roles
 
     def changed(self, steps: tuple[Step, ...]) -> Workload:
         """The workload with these steps, of which others begin alike. Raises InputError."""

@@ -39,8 +39,8 @@ def cluster_plan(
     held = _held(shares, cut)
     size = None if partition is None else min(partition, max(examples, 1), held)
     start = Estimate(*map(max, zip(*map(_until_it_works, shares), strict=True)))
-    course = _course(found, size, examples, start)
     crews = [] if size is None else [while_at_work(each, size, examples) for each in found]
+    course = _course(found, crews, size, examples, start)
     likely = crews[LIKELY] if crews else []
     usd = _usd(shares, course.seconds)
     return ClusterPlan(
@@ -85,13 +85,19 @@ class _Course(NamedTuple):
     records_per_second: Estimate | None = None
 
 
-def _course(crews: Sequence[Sequence[Crew]], size: int | None, examples: int, start: Estimate) -> _Course:
-    if size is None or not crews:
+def _course(
+    found: Sequence[Sequence[Crew]],
+    at_work: Sequence[Sequence[Crew]],
+    size: int | None,
+    examples: int,
+    start: Estimate,
+) -> _Course:
+    if size is None or not found:
         return _Course()
-    walls = [wall_seconds(each, size, examples) for each in crews]
+    walls = [wall_seconds(each, size, examples) for each in found]
     if not all(map(isfinite, walls)):
         return _Course()
-    low, likely, high = (steady_rate(while_at_work(each, size, examples), size) for each in crews)
+    low, likely, high = (steady_rate(each, size) for each in at_work)
     steady = Estimate(examples / low, examples / likely, examples / high)
     ends = [max(wall - busy, 0.0) for wall, busy in zip(walls, steady, strict=True)]
     end = Estimate(min(ends), ends[LIKELY], max(ends))  # of shorter partitions more may be left to wait for
