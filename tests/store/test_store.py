@@ -5,7 +5,8 @@ import os
 import pytest
 
 from ullage.errors import InputError
-from ullage.store import LostError, Store, wrong_with
+from ullage.store import LostError, Store
+from ullage.urls import wrong_with
 
 
 def fails(store, name, error, times=10**9):

@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol, cast
 from ullage.errors import InputError, UnsupportedError
 from ullage.planning.plan import Plan
 from ullage.records.atomic import sha256_of
-from ullage.records.attempts import SHARING
+from ullage.records.attempts import LEFT_OUT, SHARING
 from ullage.records.ended import Ended
 from ullage.records.folder import MANIFEST, RunFolder
 from ullage.records.journal import Journal
@@ -236,9 +236,11 @@ def accounts(parts: Parts) -> dict[str, object]:
         if each.ended >= last.get(each.actor, 0.0):  # what it measured covers all that it did before
             last[each.actor] = each.ended
             told |= {"held": each.held, "measured": each.measured, "environment": each.environment}
-    noted = Counter[object]()
+    noted, unfit = Counter[object](), dict[object, None]()
     for row in parts.attempts():
         noted[row.get("what")] += 1
+        if row.get("what") == LEFT_OUT:
+            unfit[row.get("why")] = None
         if SHARING in row and row.get("actor") in actors:
             actors[str(row["actor"])][SHARING] = row[SHARING]
     return {
@@ -247,6 +249,7 @@ def accounts(parts: Parts) -> dict[str, object]:
         "lost": noted["lost"],
         "trials": noted["tried"],
         "rejected": len(parts.rejected()),
+        **({LEFT_OUT: list(unfit)} if unfit else {}),
         ACTORS: actors,
     }
 
