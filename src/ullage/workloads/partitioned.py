@@ -130,8 +130,10 @@ def run_partitions(session: Session, carrier: Carrier) -> None:
     parts.clear()
     with carrier.ready(session, parts):
         if parts.count is None:
+            path, base = partitioner.input_of(session.plan), session.plan.base
+            name = str(path.relative_to(base) if path.is_relative_to(base) else path)  # as the file has it
             with partitioner.looked_over(session) as look:
-                parts.cut(cut(partitioner.input_of(session.plan), partition, look))
+                parts.cut(cut(path, partition, look, name))
         carrier.carry(session, parts)
     parts.collect()
     merge(parts, session.journal, session.folder.path)
