@@ -96,9 +96,15 @@ class Parts:
 
     @property
     def count(self) -> int | None:
-        """How many there are; None where the input has not been cut yet."""
+        """How many there are; None where the input has not been cut yet. Raises FormatError where the index is
+        no whole number of lines."""
         path = self.path / INDEX
-        return path.stat().st_size // WIDTH - 1 if path.exists() else None
+        if not path.exists():
+            return None
+        lines, rest = divmod(path.stat().st_size, WIDTH)
+        if rest or lines < 2:
+            raise FormatError(f"{path}: was cut short; the run was changed")
+        return lines - 1
 
     def cut(self, parts: Iterator[Part]) -> None:
         """Writes the index, whole or not at all."""
