@@ -96,8 +96,8 @@ class Parts:
 
     @property
     def count(self) -> int | None:
-        """How many there are; None where the input has not been cut yet. Raises FormatError where the index is
-        no whole number of lines."""
+        """How many there are; None where the input has not been cut yet. Raises FormatError where the
+        index is no whole number of lines."""
         path = self.path / INDEX
         if not path.exists():
             return None
