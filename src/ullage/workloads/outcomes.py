@@ -153,11 +153,11 @@ def outcomes(
         return found, () if tracer is None else tracer.heard(workload.roles)
 
     def come_to(workload: Workload, gpus: GpuSet) -> Outcome:
-        beside = overhead(known, workload, gpus, here)
+        abilities, process = gpus.abilities, overhead(known, workload, gpus, here)
         try:
-            roles = held_roles(laid(workload), models, gpus.abilities, _cards(gpus))
+            roles = held_roles(laid(workload), models, abilities, _cards(gpus))
             held = tuple(loaded_of(roles).items())
-            demand, untraced = needed(workload, held, process_of(gpus.abilities, beside), len(gpus.gpus) > 1)
+            demand, untraced = needed(workload, held, process_of(abilities, process), len(gpus.gpus) > 1)
         except InputError:
             untraced = () if tracer is None else tracer.heard(workload.roles)
             if not untraced:
