@@ -81,7 +81,7 @@ def tasks(row: Row, *, repeats: bool = True) -> list[Task]:
     demand = api.estimate(workload, {row.model: model}, gpus)
     devices = devices_of(gpus, workload.budget)
     placement = place(demand, devices)
-    found = [task for task in throughput.tasks(demand, placement, devices) if task.phase.activity != "load"]
+    found = [task for task in throughput.tasks(demand, placement, devices) if task.work.activity != "load"]
     return [task._replace(repeats=repeats) for task in found]
 
 

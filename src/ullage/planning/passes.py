@@ -69,6 +69,7 @@ def _has_scans(model: Architecture) -> bool:
     return any(layer.recurrent is not None and layer.recurrent.kind in SCANNED for layer in model.layers)
 
 
+@lru_cache(maxsize=256)
 def expected_seconds(task: Task) -> float | None:
     """What one pass is expected to take; None where it is not known."""
     found = one_pass(task, LIKELY)

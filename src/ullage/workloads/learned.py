@@ -49,11 +49,9 @@ def overhead(known: Evidence | None, workload: Workload, gpus: GpuSet, here: Her
 
     Without the process itself, observations under the newest key of this card count.
     """
-    if gpus.abilities.simulated:
-        return None
     held = here.held if here is not None else 0
     nothing = known is None or not known.observations
-    if (nothing and not held) or len({gpu.id for gpu in gpus.gpus}) != 1:
+    if (nothing and not held) or len({gpu.id for gpu in gpus.gpus}) != 1 or gpus.abilities.simulated:
         return None
     from ullage.facts.quantization.known import on_the_fly
     from ullage.memory.process import Overhead, beside_tensors
