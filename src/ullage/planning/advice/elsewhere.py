@@ -198,8 +198,7 @@ def _as_it_is(trials: Trials, gpus: GpuSet) -> None:
     )
     for hourly, other in trials.prices.sets():
         roomy = other.abilities.has_kernels and bytes_of(other) >= _least(tried, elastic)
-        seconds = max(_least_seconds(each, other) for each in as_it_is)
-        if roomy and hourly * seconds / 3600 < best:
+        if roomy and all(hourly * _least_seconds(each, other) / 3600 < best for each in as_it_is):
             then = trials.plan(other)
             tried += [then] if then.possible else []
             as_it_is += [then] if then.possible and not then.open else []
