@@ -91,6 +91,17 @@ def test_no_other_number_of_batches_is_sooner_done_beside_a_slow_replica(found, 
             assert late(best) <= late(other) * 1.02
 
 
+@pytest.mark.parametrize("each", [1, 2, 8])
+def test_with_more_machines_than_there_is_work_for_it_is_done_no_later(each):
+    """Each partition loads its models: fewer than there are replicas are then soonest done."""
+    passes = (Passes(1.0, 1, Estimate(0.5, 0.5, 0.5)),)
+    walls = []
+    for machines in (256, 1024):
+        crew = Crew(machines * each, machines, passes, 1, 0.0, 120.0, 0.2 / 3600, 250.0)
+        walls.append(wall_seconds([crew], best_partition([crew], 1000, 1), 1000))
+    assert walls[1] <= walls[0] * 1.01
+
+
 @given(crews(), st.integers(1, 1000), st.integers(1000, 10**7))
 def test_all_is_never_sooner_done_than_the_replicas_can(crew, records, examples):
     whole = wall_seconds([crew], records, examples)
@@ -294,7 +305,7 @@ def test_the_page_s_example_is_what_is_planned():
     plan = ullage.plan_cluster(ullage.load(FILE), "4x(8xL4; spot 0.5/h)", partition=136)
     assert f"in `B = {plan.steady.expected:,.0f}` s" in page
     assert f"= {plan.records_per_second.expected:.1f}` records a second" in page
-    assert f"`t = 0.03 + 0.103 + 60.8 = {plan.slow_end:.1f}`" in page
+    assert f"`t = 0.03 + 0.090 + 30.2 = {plan.slow_end:.1f}`" in page
 
 
 def test_every_interval_holds_its_expectation_and_the_page_says_them():

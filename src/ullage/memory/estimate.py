@@ -3,38 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from ullage.errors import SpecError, UnsupportedError
+from ullage.errors import SpecError
 from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model
 from ullage.facts.diffusion import Pipeline
 from ullage.memory.captures.stored import add_stored
-from ullage.memory.chunked import check_chunks
 from ullage.memory.demand import PROCESS, Demand
-from ullage.memory.encoder import check_encoder
 from ullage.memory.fidelity import Key, idle_work, passes_of
 from ullage.memory.forward.window import BeyondWindowError
-from ullage.memory.loaded import Loaded, loaded
-from ullage.memory.needs import RECENT, Group, Needs, group_of
+from ullage.memory.held import held_roles, loaded_of, roles_of, works_of
+from ullage.memory.loaded import Loaded
+from ullage.memory.needs import RECENT, Group, Need, Needs, group_of
 from ullage.memory.pipeline import pipeline_needs
 from ullage.memory.process import Overhead, blas_need, context_need
-from ullage.memory.refusals import check_role, check_served, check_training
+from ullage.memory.refusals import check_training
 from ullage.memory.resident import resident_groups
 from ullage.memory.running import running_groups
 from ullage.memory.shape import shape_of
 from ullage.memory.traced import Traced, Tracing
-from ullage.memory.weights.loading import with_kept_head
 from ullage.memory.weights.part import needed_part
-from ullage.memory.weights.precision import resolve_precision
 from ullage.phases.phase import TRAINING, Phase, Resident, Where, Work
 from ullage.spec.role import Role
-from ullage.spec.rope import model_of
 from ullage.units import Interval
 
 if TYPE_CHECKING:
     from ullage.memory.vllm.sizes import Served
+
+
+class Process(NamedTuple):
+    """What the process takes on each device in use, whatever is `running` there, or `loading`. Equal ones are
+    made once."""
+
+    running: Needs
+    loading: Needs
 
 
 def estimate(
@@ -58,20 +63,25 @@ def estimate(
     windows a model lacks, MissingExtraError where a pass has to be traced and torch is not installed.
     """
     phases = tuple(phases)
-    roles = _roles(phases)
-    works = _works(phases)
-    held = {}
-    for name, role in roles.items():
-        model = model_of(role, models)
-        part = needed_part(works.get(name, ()), model) if isinstance(model, Architecture) else model
-        if isinstance(model, Architecture) and model.encodes:
-            check_encoder(name, role, model, works.get(name, ()))
-        if isinstance(model, Architecture):
-            check_chunks(name, role, model, works.get(name, ()))
-        draft = models[drafts] if (drafts := role.settings.drafts()) is not None else None
-        held[name] = _held(name, role, part, model, abilities, draft, _card(role, cards))
-    passes = passes_of(phases, held, roles, tracing, len(cards))
-    asked = _asked(phases, held, roles, works, abilities, overhead, passes.traced, rough)
+    roles = held_roles(phases, models, abilities, cards)
+    process = process_of(abilities, overhead)
+    found = demand_of(phases, loaded_of(roles), process, tracing, len(cards) > 1, rough)
+    return replace(found, precisions={name: each.precision for name, each in roles.items()})
+
+
+def demand_of(
+    phases: tuple[Phase, ...],
+    held: Mapping[str, Loaded],
+    process: Process,
+    tracing: Tracing | None = None,
+    several: bool = False,
+    rough: bool = False,
+) -> Demand:
+    """The same of roles as they are `held` in a `process`, on `several` GPUs or one; precisions come without
+    their reasons. Nothing else of the cards bears on it."""
+    roles, works = roles_of(phases), works_of(phases)
+    passes = passes_of(phases, held, roles, tracing, several)
+    asked = _asked(phases, held, roles, works, process, passes.traced, rough)
     whole = {phase.running for phase in phases if phase.activity == "backward"}
     shapes = tuple(shape_of(name, role, held[name], name in whole) for name, role in sorted(roles.items()))
     parts = {name: each.model for name, each in held.items()}
@@ -99,54 +109,12 @@ def _works(phases: Iterable[Phase]) -> dict[str, list[Work]]:
     return found
 
 
-def _card(role: Role, cards: tuple[Interval, ...]) -> Interval | None:
-    """The card of which the role's engine is given a share: where it is pinned, else the one with most room,
-    as it is placed; of several ranks the smallest, whose cache all others have too."""
-    placement = role.placement
-    names = (placement,) if isinstance(placement, str) else placement
-    pinned = [int(name.removeprefix("gpu:")) for name in names if name.startswith("gpu:")]
-    allowed = [cards[at] for at in pinned if at < len(cards)] or list(cards)
-    if not allowed:
-        return None
-    return min(allowed) if role.tensor_parallel > 1 else max(allowed)
-
-
-@lru_cache(maxsize=RECENT)
-def _held(
-    name: str,
-    role: Role,
-    part: Model,
-    model: Model,
-    abilities: Abilities,
-    draft: Model | None,
-    card: Interval | None,
-) -> Loaded:
-    """`part` of a model as the role's engine holds it. Raises UnsupportedError."""
-    precision = resolve_precision(role, model, abilities)
-    check_role(name, role, model, precision, abilities)
-    if part is model and isinstance(part, Architecture) and role.runs_with.memory == "process":
-        part = with_kept_head(part, precision)
-    own = None
-    if role.runs_with.memory == "own cache" and isinstance(part, Architecture):
-        from ullage.memory.vllm.sizes import served
-
-        if draft is not None and not isinstance(draft, Architecture):
-            raise UnsupportedError(
-                f"role {name}: {draft.name} is a diffusion pipeline, which writes no drafts"
-            )
-        if isinstance(model, Architecture):
-            check_served(name, role, model, draft)
-        own = served(part, role, precision, abilities, draft, card)
-    return loaded(name, part, model, precision, abilities, role.attention, role.cache, own)
-
-
 def _asked(
     phases: tuple[Phase, ...],
     held: Mapping[str, Loaded],
     roles: Mapping[str, Role],
     works: Mapping[str, Sequence[Work]],
-    abilities: Abilities,
-    overhead: Overhead | None,
+    process: Process,
     traced: Mapping[Key, Traced],
     rough: bool,
 ) -> tuple[dict[str, Needs], ...]:
@@ -155,7 +123,6 @@ def _asked(
     # Phases share residents and works, so most of what is asked for was asked for before.
     known: dict[tuple[int, int], Needs] = {}
     beside: dict[tuple[int, str], tuple[dict[str, Needs], Resident | None, bool]] = {}
-    process = {loading: _process_needs(abilities, overhead, loading) for loading in (False, True)}
 
     def needs_of(resident: Resident, work: Work | None) -> Needs:
         key = id(resident), id(work)
@@ -182,7 +149,7 @@ def _asked(
             if doing is not None:
                 asked[running] = needs_of(doing, work)
         if paid:
-            asked[PROCESS] = process[work.activity == "load"]
+            asked[PROCESS] = process.loading if work.activity == "load" else process.running
         found.append(asked)
     add_stored(phases, found)
     return tuple(found)
@@ -227,7 +194,7 @@ def _needs(
     """Of a role in this process."""
     if isinstance(held.model, Pipeline):
         needs = pipeline_needs(held, where, work)
-        return Needs((group_of(needs, held.abilities.processor, None),), len(held.model.components))
+        return Needs((group_of(needs, held.processor, None),), len(held.model.components))
     idle = traced if work is None else None
     groups = resident_groups(held, where, cached_batch, cached_tokens, idle)
     if work is not None:
@@ -244,20 +211,19 @@ def _served_needs(held: Loaded, where: Where, works: tuple[Work, ...], running: 
     return Needs((Group(needs),), len(held.architecture.layers) + 2)
 
 
-@lru_cache(maxsize=256)
-def _process_needs(abilities: Abilities, overhead: Overhead | None, loading: bool) -> Needs:
+def process_of(abilities: Abilities, overhead: Overhead | None) -> Process:
     """What the process takes on each device in use, whatever runs there."""
     context = context_need(abilities, overhead)
-    needs = (context,) if abilities.processor or loading else (context, blas_need(abilities))
+    loading = _once((context,))
+    return Process(loading if abilities.processor else _once((context, blas_need(abilities))), loading)
+
+
+@lru_cache(maxsize=256)
+def _once(needs: tuple[Need, ...]) -> Needs:
     return Needs((Group(needs),))
 
 
 def part_of(role: str, phases: Iterable[Phase], model: Model) -> Model:
     """What of a model is loaded for what `role` does in `phases`."""
-    works = _works(phases).get(role, ())
+    works = works_of(phases).get(role, ())
     return needed_part(works, model) if isinstance(model, Architecture) else model
-
-
-def _roles(phases: tuple[Phase, ...]) -> dict[str, Role]:
-    found = {resident.name: resident.role for phase in phases for resident in phase.resident}
-    return {name: role for name, role in found.items() if role.runs_with.local}

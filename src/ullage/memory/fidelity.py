@@ -51,20 +51,18 @@ def passes_of(
     held: Mapping[str, Loaded],
     roles: Mapping[str, Role],
     tracing: Tracing | None,
-    cards: int,
+    several: bool,
 ) -> Passes:
-    """What passes of roles in this process take where no formula is to say it. `cards` is how many there are.
+    """What passes of roles in this process take where no formula says it; there are `several` GPUs or one.
 
     Raises UnsupportedError for a pass that has to be traced and is not, MissingExtraError where that takes
     torch and it is not installed.
     """
     traced: dict[Key, Traced] = {}
     known: dict[str, dict[Known, None]] = {}
-    passes = list(_asked(phases, held, roles))
-    if tracing is not None and not tracing.says:
-        passes = [each for each in passes if _must(each[2], held[each[0]])]
+    passes = list(_asked(phases, held, roles, tracing is None or tracing.says))
     every = tracing is not None and tracing.fidelity == "traced"
-    stands = [_stands(name, asked, held[name], roles[name], tracing, cards) for name, _, asked in passes]
+    stands = [_stands(name, asked, held[name], roles[name], tracing, several) for name, _, asked in passes]
     many = _too_many(stands, tracing)
     for (name, work, asked), each in zip(passes, stands, strict=True):
         own = held[name]
@@ -105,15 +103,17 @@ class _Stands(NamedTuple):
         return f"not tried with {self.untraced}" if self.untraced else known
 
 
-def _stands(name: str, asked: Asked, own: Loaded, role: Role, tracing: Tracing | None, cards: int) -> _Stands:
+def _stands(
+    name: str, asked: Asked, own: Loaded, role: Role, tracing: Tracing | None, several: bool
+) -> _Stands:
     version = None if tracing is None else tracing.transformers
     proof = proof_of_pass(text_type(own.architecture.model_type), asked, version)
-    return _Stands(asked, proof, _untraced(role, own, asked.work, cards), _must(asked, own))
+    return _Stands(asked, proof, _untraced(role, own, asked.work, several), _must(asked.work, own))
 
 
-def _must(asked: Asked, own: Loaded) -> bool:
+def _must(work: Work, own: Loaded) -> bool:
     """Whether no formula says what a pass takes."""
-    return bool(own.architecture.counted) or asked.work.activity == "backward"
+    return bool(own.architecture.counted) or work.activity == "backward"
 
 
 def _too_many(passes: Iterable[_Stands], tracing: Tracing | None) -> str:
@@ -208,36 +208,42 @@ def _traced(asked: Asked, own: Loaded, tracing: Tracing, reason: str) -> tuple[K
 
 
 def _asked(
-    phases: Iterable[Phase], held: Mapping[str, Loaded], roles: Mapping[str, Role]
+    phases: tuple[Phase, ...], held: Mapping[str, Loaded], roles: Mapping[str, Role], every: bool
 ) -> Iterator[tuple[str, Work, Asked]]:
-    """Each pass of a language model in this process: what is done, and what is traced for it."""
-    phases = tuple(phases)
+    """Each pass of a language model in this process, or of these what no formula says: what is done, and what
+    is traced for it."""
     works = [(phase.running, phase.work) for phase in phases if phase.work.activity != "load"]
-    residents = [each for phase in phases for each in phase.resident if each.where == "device"]
-    works += [(each.name, work) for each in residents if (work := _idle(each, held)) is not None]
+    works += _idle(phases, held)
     for name, work in dict.fromkeys(works):
         if name not in held:
             continue
         role, own = roles[name], held[name]
         if role.runs_with.memory != "process" or not isinstance(own.model, Architecture):
             continue
+        if not every and not _must(work, own):
+            continue
         kernel, _ = kernel_of(name, role, phases, own.whole)
         if role.attention == "auto" and kernel == "sdpa":
             kernel = "auto"  # a family that has no sdpa runs in what transformers takes instead
         precision = own.precision
         scheme = None if precision.scheme is None else precision.storage
-        processor = own.abilities.processor
+        processor = own.processor
         # How many tokens are written after a prompt bears on nothing that it takes.
         one = work.activity == "prefill" and work.new_tokens > 1 and not work.probed
         traced = work.but(new_tokens=1) if one else work
         yield name, work, Asked(role.model, precision.compute, kernel, traced, processor, scheme)
 
 
-def _idle(resident: Resident, held: Mapping[str, Loaded]) -> Work | None:
-    """What the cache of one that waits is traced by, where no formula says how large it is."""
-    own = held.get(resident.name)
-    counted = own is not None and isinstance(own.model, Architecture) and own.architecture.counted
-    return idle_work(resident) if counted else None
+def _idle(phases: tuple[Phase, ...], held: Mapping[str, Loaded]) -> Iterator[Key]:
+    """What the caches of those that wait are traced by, where no formula says how large they are."""
+    counted = {
+        name for name, own in held.items() if isinstance(own.model, Architecture) and own.architecture.counted
+    }
+    for phase in phases if counted else ():
+        for each in phase.resident:
+            work = idle_work(each)
+            if each.name in counted and each.where == "device" and work is not None:
+                yield each.name, work
 
 
 def idle_work(resident: Resident) -> Work | None:
@@ -247,10 +253,10 @@ def idle_work(resident: Resident) -> Work | None:
     return Work("prefill", resident.cached_batch, resident.cached_tokens, 1)
 
 
-def _untraced(role: Role, own: Loaded, work: Work, cards: int) -> str:
+def _untraced(role: Role, own: Loaded, work: Work, several: bool) -> str:
     """What of a role or its pass no trace has; "" where there is nothing of the kind."""
     checkpoint = own.architecture.checkpoint
-    split = role.max_memory is not None or role.device_map is not None or cards > 1
+    split = role.max_memory is not None or role.device_map is not None or several
     there = {
         "a GGUF file, which has no config.json": checkpoint is not None and checkpoint.format == "gguf",
         "code of its repository's own": role.trust_remote_code,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ullage.facts.abilities import Abilities
 from ullage.facts.architecture import Architecture, Model
+from ullage.memory.needs import Basis
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.spec.role import AttentionKernel, Cache
 
@@ -20,14 +20,17 @@ class Loaded:
     """All that a role's needs depend on, but where it lies and what it does.
 
     `model` is the part that is loaded of the `whole` one, which sites are numbered by; `served` is how an
-    engine with a cache of its own holds it. Compared by identity: `loaded` gives one object for equal parts.
+    engine with a cache of its own holds it. Of the devices it knows what bears on needs, so that cards which
+    are alike in it share them: whether a `processor` computes, and how the size of a `context` is known. Its
+    `precision` gives no reason. Compared by identity: `loaded` gives one object for equal parts.
     """
 
     name: str
     model: Model
     whole: Model
     precision: ResolvedPrecision
-    abilities: Abilities
+    processor: bool
+    context: tuple[Basis, str]
     attention: AttentionKernel
     cache: Cache
     served: Served | None = None

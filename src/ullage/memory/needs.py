@@ -58,8 +58,8 @@ class Need(NamedTuple):
     note: str = ""
 
 
-RECENT: Final = 48
-PASSES: Final = 16
+RECENT: Final = 192
+PASSES: Final = 64
 """How many results are remembered of what candidates differ in: of roles a few candidates' worth, of what one
 pass comes to fewer. A search comes back to what it asked for lately; to remember all costs more time than it
 saves, in memory touched."""

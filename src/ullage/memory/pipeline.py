@@ -32,7 +32,7 @@ def pipeline_needs(loaded: Loaded, where: Where, work: Work | None) -> tuple[Nee
         size = Interval.exactly(network_bytes(component, precision))
         needs.append(Need("weights", (block,), size, "exact", home=home))
     if work is not None and work.activity == "load":
-        needs += _load(pipeline, precision, loaded.abilities.processor)
+        needs += _load(pipeline, precision, loaded.processor)
     if work is not None and work.activity == "denoise":
         needs += _passes(pipeline, precision, work)
     return tuple(needs)

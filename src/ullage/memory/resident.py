@@ -35,7 +35,7 @@ def resident_groups(
 ) -> tuple[Group, ...]:
     """Weights where the role's residency puts them, and the caches it keeps while idle, as they were
     `traced` if they were."""
-    on_processor = loaded.abilities.processor
+    on_processor = loaded.processor
     weights = _weights(loaded.architecture, loaded.precision, where, on_processor)
     if where != "device" or not cached_batch or not cached_tokens:
         return (weights,)

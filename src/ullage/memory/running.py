@@ -67,9 +67,9 @@ def running_groups(
     Raises BeyondWindowError, and SpecError for sites the model lacks.
     """
     if work.activity == "load":
-        return (_load(loaded.architecture, loaded.precision, loaded.abilities.processor),)
+        return (_load(loaded.architecture, loaded.precision, loaded.processor),)
     run = _run(loaded, work)
-    on_processor = loaded.abilities.processor
+    on_processor = loaded.processor
     around = ACTIVATION_FRAGMENTATION
     if run.one_pass.kernel in QUADRATIC:
         around = QUADRATIC_FRAGMENTATION
@@ -100,7 +100,7 @@ def running_groups(
 
 def _traced(loaded: Loaded, work: Work, traced: Traced, around: Around) -> Group:
     """A pass as its trace says."""
-    on_processor, count = loaded.abilities.processor, len(loaded.architecture.layers)
+    on_processor, count = loaded.processor, len(loaded.architecture.layers)
     if work.activity in TRAINING:
         return group_of(training_needs(traced, count, on_processor), on_processor, None)
     if work.activity == "backward":
@@ -111,7 +111,7 @@ def _traced(loaded: Loaded, work: Work, traced: Traced, around: Around) -> Group
 
 def _by_formula(run: _Run, loaded: Loaded, work: Work, around: Around, rough: bool) -> Iterator[Group]:
     """Caches and temporaries of reading or writing, and the segments around them."""
-    on_processor, decode = loaded.abilities.processor, work.activity == "decode"
+    on_processor, decode = loaded.processor, work.activity == "decode"
     width = loaded.precision.element_bytes
     passing, beside = _forward_of(run), around
     if around is not None and is_replayed(passing, loaded.cache):
@@ -177,7 +177,7 @@ def _run(loaded: Loaded, work: Work) -> _Run:
     seen = seen_tokens(loaded, work, prompt + (work.read_back if decode else 0))
     architecture = loaded.architecture
     kernel, _ = resolve_kernel(loaded.attention, *_bound(architecture))
-    processor = loaded.abilities.processor
+    processor = loaded.processor
     if architecture.encodes:
         masked = work.batch > 1 and kernel != "flash"
         whole = Pass(work.batch, max(prompt, 1), 0, kernel, masked, False, processor)

@@ -42,9 +42,10 @@ def _names(devices: tuple[Device, ...]) -> dict[Place, str]:
 def device_peaks(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> dict[str, Interval]:
     """Everything on each device at its fullest, end by end: what a verdict needs and no more."""
     places = _assigned(placement)
-    columns = [_column(own, places[role], devices) for role, own in demand.spells.items()]
+    count, apart = len(devices), host_of(devices) == HOST
+    columns = [_column(own, places[role], count, apart) for role, own in demand.spells.items()]
     sizes = [*map(sum, zip(*columns, strict=True))]
-    stride = 3 * len(devices) + 6
+    stride = 3 * count + 6
     highest = [max(sizes[end::stride], default=0) for end in range(stride)]
     names = [*[device.name for device in devices], HOST, DISK]
     peaks = [(name, highest[3 * at : 3 * at + 3]) for at, name in enumerate(names)]
@@ -52,14 +53,14 @@ def device_peaks(demand: Demand, placement: Placement, devices: tuple[Device, ..
 
 
 @lru_cache(maxsize=RECENT)
-def _column(spells: Spells, assigned: Assigned, devices: tuple[Device, ...]) -> tuple[int, ...]:
-    """What a role comes to, phase by phase: the three ends of each device, of the host and of the disk."""
-    rows = [[*ends(needs, assigned, len(devices))] for needs, _ in spells.each]
-    if host_of(devices) != HOST:
+def _column(spells: Spells, assigned: Assigned, count: int, apart: bool) -> tuple[int, ...]:
+    """What a role comes to, phase by phase: the three ends of each of so many devices, of the host and of the
+    disk; host memory is `apart`, or the one device's own."""
+    rows = [[*ends(needs, assigned, count)] for needs, _ in spells.each]
+    if not apart:
         for row in rows:
-            # Host memory is the one device's own.
             row[:6] = [*map(add, row[:3], row[3:6]), 0, 0, 0]
-    return spells.column(rows, 3 * len(devices) + 6)
+    return spells.column(rows, 3 * count + 6)
 
 
 _HERE: Final = 7
@@ -72,9 +73,10 @@ def peaks_beside_segments(
 ) -> dict[str, Interval]:
     """The same with the segments that earlier phases have left, as the bill's totals have them."""
     places = _assigned(placement)
-    columns = [_levels(own, places[role], devices) for role, own in demand.spells.items()]
+    count, apart = len(devices), host_of(devices) == HOST
+    columns = [_levels(own, places[role], count, apart) for role, own in demand.spells.items()]
     sizes = [*map(sum, zip(*columns, strict=True))]
-    stride = _HERE * (len(devices) + 2)
+    stride = _HERE * (count + 2)
     left = [*_left(demand.phases)]
     caching = {device.name for device in devices if not device.gpu.abilities.processor}
     # Ranks of one role are alike, and what is on their cards with them.
@@ -114,12 +116,10 @@ def _fullest(sizes: tuple[tuple[int, ...], ...], left: list[bool] | None) -> Int
 
 
 @lru_cache(maxsize=RECENT)
-def _levels(spells: Spells, assigned: Assigned, devices: tuple[Device, ...]) -> tuple[int, ...]:
+def _levels(spells: Spells, assigned: Assigned, count: int, apart: bool) -> tuple[int, ...]:
     """What a role comes to, phase by phase and place by place: reserved, in all, and that it is there."""
-    count = len(devices)
     starts: dict[Place, int] = {OnDevice(at): _HERE * at for at in range(count)}
-    # Without a GPU host memory is the one device's own.
-    starts[Off.HOST] = _HERE * (count if host_of(devices) == HOST else 0)
+    starts[Off.HOST] = _HERE * (count if apart else 0)
     starts[Off.DISK] = _HERE * (count + 1)
     rows = []
     for needs, _ in spells.each:

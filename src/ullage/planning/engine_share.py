@@ -20,6 +20,14 @@ ROUNDING: Final = 1e-9
 """Of shares that are added up."""
 
 
+def check_shares(
+    roles: Mapping[str, Role], demand: Demand, placement: Placement, devices: tuple[Device, ...]
+) -> None:
+    """Raises as `shares_of`, which refuses nothing where the file gives no share."""
+    if any(roles[name].settings.own_cache().gpu_memory_utilization is not None for name in demand.served):
+        shares_of(roles, demand, placement, devices)
+
+
 def shares_of(
     roles: Mapping[str, Role], demand: Demand, placement: Placement, devices: tuple[Device, ...]
 ) -> dict[str, EngineShare]:

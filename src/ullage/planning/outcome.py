@@ -64,9 +64,9 @@ def outcome_of(
     devices = devices_of(gpus, workload.budget)
     placement = place(demand, devices)
     if demand.served:
-        from ullage.planning.engine_share import shares_of
+        from ullage.planning.engine_share import check_shares
 
-        shares_of(workload.roles, demand, placement, devices)
+        check_shares(workload.roles, demand, placement, devices)
         # An engine comes beside segments that earlier phases have left.
         peaks = peaks_beside_segments(demand, placement, devices)
     else:

@@ -130,7 +130,7 @@ def _placed(name: str, demand: Demand, placement: Placement, devices: tuple[Devi
 def _part(part: Model, whole: Model, precision: ResolvedPrecision) -> LoadedPart:
     if not isinstance(part, Architecture) or not isinstance(whole, Architecture):
         return LoadedPart()
-    if part is whole or part is with_kept_head(whole, precision):
+    if part is whole or part is with_kept_head(whole, precision.unexplained):
         return LoadedPart()
     return LoadedPart(len(part.layers), bool(part.head), "nothing after that is read")
 

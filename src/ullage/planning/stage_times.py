@@ -63,7 +63,7 @@ class _Seconds:
         every = [phase for way in laid.ways for stage in way.stages for phase in stage.phases]
         found: dict[int, Estimate | None] = {}
         for phase, task in zip(every, tasks(laid.demand, placement, devices), strict=True):
-            past = None if task is None else past_time(task, measured, placement, devices)
+            past = None if task is None else past_time(phase, task, measured, placement, devices)
             timed = None if task is None or past is not None else pass_time(task)
             found[id(phase)] = past.seconds if past is not None else None if timed is None else timed[0]
         self._known = found

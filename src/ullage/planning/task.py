@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from ullage.facts.architecture import Model
 from ullage.facts.quantization.scheme import Slowdown
 from ullage.memory.needs import Needs
 from ullage.memory.weights.precision import ResolvedPrecision
-from ullage.phases.phase import Phase, Work
+from ullage.phases.phase import Work
 from ullage.planning.device import Device
 from ullage.spec.role import Role
 
 UNCHANGED: Final = Slowdown(1.0, 1.0, 1.0)
 
 
-class Held(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Held:
     """How a role is held while it runs: the spans of its blocks by the device that computes them, how many
-    devices share every block, and the blocks that wait in host memory and on disk."""
+    devices share every block, and the blocks that wait in host memory and on disk. Compared by identity."""
 
     spans: tuple[tuple[Device, int, int], ...]
     ranks: int
@@ -29,28 +32,26 @@ class Held(NamedTuple):
         """All of them."""
         return self.spans[-1][2]
 
-    @property
+    @cached_property
     def several(self) -> bool:
         """Whether different devices compute different blocks."""
         return len({device.name for device, _, _ in self.spans}) > 1
 
-    @property
+    @cached_property
     def slowest(self) -> Device:
         """That whose memory is read slowest; of unknown bandwidth is slower than all."""
         return min((device for device, _, _ in self.spans), key=lambda device: device.gpu.bandwidth or 0.0)
 
 
-Same = tuple[Needs, int, bool]
-
-
 class Task(NamedTuple):
-    """One pass of a phase: a role where it is held, its model and what it does.
+    """One pass of a phase: a role where it is held, its model and the `work` it does. Passes of equal tasks
+    take equally long.
 
     `from_disk`: its weights do not wait in host memory when they are loaded. `repeats`: grouped heads are
     copied in front of the flash kernel too, as transformers 4.46 did.
     """
 
-    phase: Phase
+    work: Work
     role: Role
     model: Model
     precision: ResolvedPrecision
@@ -59,15 +60,6 @@ class Task(NamedTuple):
     held: Held
     from_disk: bool
     repeats: bool = False
-
-    @property
-    def work(self) -> Work:
-        return self.phase.work
-
-    @property
-    def same(self) -> Same:
-        """Alike for passes of one plan that take equally long."""
-        return self.needs, id(self.work), self.phase.once
 
     @property
     def slowdown(self) -> Slowdown | None:

@@ -11,7 +11,7 @@ from ullage.memory.demand import Demand
 from ullage.memory.forward.window import image_tokens
 from ullage.memory.needs import RECENT
 from ullage.memory.running import kernel_of
-from ullage.phases.phase import Work
+from ullage.phases.phase import Phase, Work
 from ullage.planning.billing import place_name
 from ullage.planning.device import Device
 from ullage.planning.measured_time import NO_TIMES, MeasuredTime, MeasuredTimes, doing, manner
@@ -19,7 +19,7 @@ from ullage.planning.passes import expected_seconds, pass_time
 from ullage.planning.phase_time import Bound, PhaseTime, TimeBasis
 from ullage.planning.place import Assigned, Off, OnDevice
 from ullage.planning.placement import Placement
-from ullage.planning.task import Held, Same, Task
+from ullage.planning.task import UNCHANGED, Held, Task
 from ullage.units import Estimate
 
 _UNKNOWN: Final[tuple[None, Bound]] = (None, "unknown")
@@ -36,19 +36,18 @@ def phase_times(
     workload: as past runs `measured` them, else by what the cards can do; what a processor takes beside cards
     is not known."""
     times = []
-    # Phases share works: those in which a role does the same take equally long.
-    known: dict[Same, tuple[Estimate, Bound] | None] = {}
+    known: dict[Task, tuple[Estimate, Bound] | None] = {}
     for phase, task in zip(demand.phases, tasks(demand, placement, devices), strict=True):
         if task is None:
             if phase.running in placement:
                 times.append(PhaseTime(phase.name, None, None, None, "unknown", "unknown"))
             continue
-        if task.same not in known:
-            known[task.same] = pass_time(task)
-        found, name = known[task.same], task.phase.name
+        if task not in known:
+            known[task] = pass_time(task)
+        found, name = known[task], phase.name
         seconds, bound = found or _UNKNOWN
-        basis, source = _basis(task, seconds), ""
-        past = past_time(task, measured, placement, devices)
+        basis, source = _basis(task, seconds), "" if seconds is None else _ratio(task)
+        past = past_time(phase, task, measured, placement, devices)
         if past is not None:
             seconds, basis, source = past.seconds, "measured", past.source
         whole = None if seconds is None else seconds * phase.passes_of(examples)
@@ -63,15 +62,25 @@ def _basis(task: Task, seconds: Estimate | None) -> TimeBasis:
     return "assumed" if task.slowdown is None and task.work.activity != "load" else "derived"
 
 
+def _ratio(task: Task) -> str:
+    """What a quantized product's time rests on; "" of weights in 16 bits, and where they are only loaded."""
+    scheme, slowdown = task.precision.scheme, task.slowdown
+    if scheme is None or task.work.activity == "load" or slowdown is UNCHANGED:
+        return ""
+    if slowdown is None:
+        return f"nobody published what {scheme.name} takes beside 16 bits"
+    return f"{scheme.name} beside 16 bits as on {slowdown.of}"
+
+
 def past_time(
-    task: Task, measured: MeasuredTimes, placement: Placement, devices: tuple[Device, ...]
+    phase: Phase, task: Task, measured: MeasuredTimes, placement: Placement, devices: tuple[Device, ...]
 ) -> MeasuredTime | None:
     """What past runs took that did the same in the same manner."""
     if not measured:
         return None
-    where = ", ".join(place_name(each, devices) for each in placement[task.phase.running].places)
+    where = ", ".join(place_name(each, devices) for each in placement[phase.running].places)
     done = manner(task.work, task.precision.storage, task.precision.compute, task.kernel, where)
-    return measured.get((doing(task.phase), done))
+    return measured.get((doing(phase), done))
 
 
 def total_seconds(
@@ -86,18 +95,15 @@ def total_seconds(
     total = 0.0
     spent: dict[str, float] = {}
     unknown: dict[str, None] = {}
-    known: dict[Same, float | None] = {}
     for phase, task in zip(demand.phases, tasks(demand, placement, devices), strict=True):
         if task is None:
             if phase.running in placement:
                 unknown[phase.running] = None
             continue
-        if task.same not in known:
-            known[task.same] = expected_seconds(task)
-        past = past_time(task, measured, placement, devices)
-        seconds = known[task.same] if past is None else past.seconds.expected
+        past = past_time(phase, task, measured, placement, devices)
+        seconds = expected_seconds(task) if past is None else past.seconds.expected
         if seconds is None:
-            unknown[task.phase.running] = None
+            unknown[phase.running] = None
         else:
             whole = seconds * phase.passes_of(examples)
             total += whole
@@ -122,7 +128,8 @@ def tasks(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> 
         # A role of which a part waits while it works is parked nowhere: it comes from disk again.
         offloaded = len(placement[name].places) > len(placement[name].devices)
         from_disk = phase.once or name not in waiting or offloaded
-        yield Task(phase, role, model, demand.precisions[name], kernels[name], asked[name], where, from_disk)
+        precision, work = demand.precisions[name], phase.work
+        yield Task(work, role, model, precision, kernels[name], asked[name], where, from_disk)
 
 
 @lru_cache(maxsize=RECENT)

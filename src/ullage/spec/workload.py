@@ -68,6 +68,10 @@ class Workload(Value):
     cards: dict[str, Card] = Field(default={}, description="cards of your own, by name, for budget.gpus")
     section: Annotated[Section | None, Field(exclude=True)] = None
 
+    def __hash__(self) -> int:
+        """Of the fields that candidates differ in: plans are asked for by the thousand."""
+        return hash((self.batch, self.prompt_tokens, self.schedule, *self.roles.values()))
+
     def __repr__(self) -> str:
         roles = ", ".join(f"{name} {named(role.model)}" for name, role in list(self.roles.items())[:8])
         more = f" and {len(self.roles) - 8} more" if len(self.roles) > 8 else ""

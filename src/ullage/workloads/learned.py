@@ -49,11 +49,9 @@ def overhead(known: Evidence | None, workload: Workload, gpus: GpuSet, here: Her
 
     Without the process itself, observations under the newest key of this card count.
     """
-    if gpus.abilities.simulated:
-        return None
     held = here.held if here is not None else 0
     nothing = known is None or not known.observations
-    if (nothing and not held) or len({gpu.id for gpu in gpus.gpus}) != 1:
+    if (nothing and not held) or len({gpu.id for gpu in gpus.gpus}) != 1 or gpus.abilities.simulated:
         return None
     from ullage.facts.quantization.known import on_the_fly
     from ullage.memory.process import Overhead, beside_tensors
@@ -85,7 +83,8 @@ def times(known: Evidence | None, workload: Workload, gpus: GpuSet, here: Here |
     from ullage.records.observation import shape_of
     from ullage.records.timing import times_of
 
-    return times_of(known.timings, key, gpus.name, shape_of(workload), version("ullage"))
+    shape = shape_of(workload, sizes=False)  # of each phase, its manner has them
+    return times_of(known.timings, key, gpus.name, shape, version("ullage"))
 
 
 def _key(known: Evidence, gpus: GpuSet, here: Here | None) -> Key | None:

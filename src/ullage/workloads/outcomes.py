@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from ullage.facts.gpu import GpuSet
     from ullage.facts.price import Prices
     from ullage.memory.demand import Demand
+    from ullage.memory.estimate import Process
+    from ullage.memory.loaded import Loaded
     from ullage.phases.hosted import Requests
     from ullage.phases.phase import Phase
     from ullage.planning.outcome import Outcome
@@ -127,27 +130,40 @@ def outcomes(
     Where they are many, `rough` ones do: formulas say them, unless a model has none, and what is expected of
     bytes is less exact; and `tracer` traces them.
     """
-    from ullage.memory.estimate import estimate as estimate_phases
+    from ullage.memory.estimate import demand_of, process_of
+    from ullage.memory.held import held_roles, loaded_of
+    from ullage.memory.needs import RECENT
     from ullage.planning.outcome import IMPOSSIBLE, outcome_of
 
     known = past_runs()
 
-    def come_to(workload: Workload, gpus: GpuSet) -> Outcome:
-        beside = overhead(known, workload, gpus, here)
+    @lru_cache(maxsize=RECENT)
+    def laid(workload: Workload) -> tuple[Phase, ...]:
+        return phases(workload)
+
+    @lru_cache(maxsize=RECENT)
+    def needed(
+        workload: Workload, held: tuple[tuple[str, Loaded], ...], process: Process, several: bool
+    ) -> tuple[Demand, tuple[str, ...]]:
+        """Cards on which it is held alike share it. With roles whose passes were not traced."""
         tracing = tracing_by(workload.memory.fidelity, base)._replace(says=not rough)
         if tracer is not None:
             tracing = tracing._replace(trace=tracer.trace)
+        found = demand_of(laid(workload), dict(held), process, tracing, several, rough)
+        return found, () if tracer is None else tracer.heard(workload.roles)
+
+    def come_to(workload: Workload, gpus: GpuSet) -> Outcome:
+        abilities, process = gpus.abilities, overhead(known, workload, gpus, here)
         try:
-            demand = estimate_phases(
-                phases(workload), models, gpus.abilities, beside, tracing, _cards(gpus), rough
-            )
+            roles = held_roles(laid(workload), models, abilities, _cards(gpus))
+            held = tuple(loaded_of(roles).items())
+            demand, untraced = needed(workload, held, process_of(abilities, process), len(gpus.gpus) > 1)
         except InputError:
             untraced = () if tracer is None else tracer.heard(workload.roles)
             if not untraced:
                 raise
             return IMPOSSIBLE._replace(untraced=untraced)
         found = outcome_of(workload, demand, gpus, prices, times(known, workload, gpus, here))
-        untraced = () if tracer is None else tracer.heard(workload.roles)
         return found._replace(untraced=untraced) if untraced else found
 
     return come_to

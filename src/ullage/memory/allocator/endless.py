@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Iterable
 from typing import Final
 
 from ullage.memory.allocator.sizes import MIN_BLOCK, SMALL_REQUEST, segment_size
@@ -11,6 +12,11 @@ _ADDRESS_BITS: Final = 48
 _ADDRESS: Final = (1 << _ADDRESS_BITS) - 1
 _SMALL: Final = 1 << (_ADDRESS_BITS - 1)
 """Where segments of small requests begin; large ones lie below."""
+
+
+def blocks_bytes(requested: int) -> int:
+    """What a request of so many bytes takes of a block: whole multiples of the smallest one."""
+    return -(-requested // MIN_BLOCK) * MIN_BLOCK
 
 
 class EndlessAllocator:
@@ -33,45 +39,58 @@ class EndlessAllocator:
 
     def take(self, requested: int) -> int:
         """A block for so many bytes (at least 1): the smallest that is free, of equal ones the lowest."""
-        size = -(-requested // MIN_BLOCK) * MIN_BLOCK
-        small = size <= SMALL_REQUEST
-        pool = self._pools[small]
-        at = bisect_left(pool, size << _ADDRESS_BITS)
-        if at < len(pool):
-            found = pool.pop(at)
-            address, whole = found & _ADDRESS, found >> _ADDRESS_BITS
-            del self._begins[address], self._ends[address + whole]
-        else:
-            address, whole = self._next[small], segment_size(size)
-            self._next[small] = address + whole + MIN_BLOCK
-            self.reserved += whole
-        rest = whole - size
-        if rest >= MIN_BLOCK if small else rest > SMALL_REQUEST:
-            begin = address + size
-            insort(pool, rest << _ADDRESS_BITS | begin)
-            self._begins[begin], self._ends[begin + rest] = rest, begin
-            whole = size
-        self._held[address] = whole
-        self.allocated += whole
-        if self.allocated > self.most:
-            self.most = self.allocated
-        return address
+        held: dict[int, int] = {}
+        self.run(((0, blocks_bytes(requested)),), held)
+        return held[0]
 
     def give(self, address: int) -> None:
         """Its tensor is gone: one free block with those that it touches."""
-        size = self._held.pop(address)
-        self.allocated -= size
-        end, pool = address + size, self._pools[address >= _SMALL]
-        before = self._ends.pop(address, None)
-        if before is not None:
-            del pool[bisect_left(pool, self._begins[before] << _ADDRESS_BITS | before)]
-            address = before
-        after = self._begins.pop(end, None)
-        if after is not None:
-            del pool[bisect_left(pool, after << _ADDRESS_BITS | end)], self._ends[end + after]
-            end += after
-        insort(pool, end - address << _ADDRESS_BITS | address)
-        self._begins[address], self._ends[end] = end - address, address
+        self.run(((0, 0),), {0: address})
+
+    def run(self, steps: Iterable[tuple[int, int]], held: dict[int, int]) -> None:
+        """Takes a block of so many bytes under each number; of a number without bytes its block, where it has
+        one, is given back. `held` are the addresses by number."""
+        pools, begins, ends, sizes = self._pools, self._begins, self._ends, self._held
+        allocated, most = self.allocated, self.most
+        for number, size in steps:
+            if size:
+                small = size <= SMALL_REQUEST
+                pool = pools[small]
+                at = bisect_left(pool, size << _ADDRESS_BITS)
+                if at < len(pool):
+                    found = pool.pop(at)
+                    address, whole = found & _ADDRESS, found >> _ADDRESS_BITS
+                    del begins[address], ends[address + whole]
+                else:
+                    address, whole = self._next[small], segment_size(size)
+                    self._next[small] = address + whole + MIN_BLOCK
+                    self.reserved += whole
+                rest = whole - size
+                if rest >= MIN_BLOCK if small else rest > SMALL_REQUEST:
+                    begin = address + size
+                    insort(pool, rest << _ADDRESS_BITS | begin)
+                    begins[begin], ends[begin + rest] = rest, begin
+                    whole = size
+                held[number], sizes[address] = address, whole
+                allocated += whole
+                if allocated > most:
+                    most = allocated
+            elif number in held:
+                address = held.pop(number)
+                size = sizes.pop(address)
+                allocated -= size
+                end, pool = address + size, pools[address >= _SMALL]
+                before = ends.pop(address, None)
+                if before is not None:
+                    del pool[bisect_left(pool, begins[before] << _ADDRESS_BITS | before)]
+                    address = before
+                after = begins.pop(end, None)
+                if after is not None:
+                    del pool[bisect_left(pool, after << _ADDRESS_BITS | end)], ends[end + after]
+                    end += after
+                insort(pool, end - address << _ADDRESS_BITS | address)
+                begins[address], ends[end] = end - address, address
+        self.allocated, self.most = allocated, most
 
     def branch(self) -> EndlessAllocator:
         """Another one that goes on from here; what is in use stays so."""

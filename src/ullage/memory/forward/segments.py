@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ullage.facts.architecture import Architecture, Layer
-from ullage.memory.allocator.endless import EndlessAllocator
+from ullage.memory.allocator.endless import EndlessAllocator, blocks_bytes
 from ullage.memory.forward.activations import manner_of, play
 from ullage.memory.forward.attention import QUADRATIC
 from ullage.memory.forward.one_pass import FULL, Manner, Pass, amounts_of
@@ -125,12 +125,7 @@ class _Replay:
             self._steps[key] = _steps(layer, layers, attention_only)
         steps, kept = self._steps[key]
         held: dict[int, int] = {}
-        take, give = self.allocator.take, self.allocator.give
-        for number, size in steps:
-            if size > 0:
-                held[number] = take(size)
-            elif number in held:
-                give(held.pop(number))
+        self.allocator.run(steps, held)
         passing = [number for number in held if number not in kept]
         for number in passing[:-1]:
             self.give(held[number])
@@ -150,15 +145,15 @@ class _Replay:
 def _steps(
     layer: Layer, layers: Layers, attention_only: bool
 ) -> tuple[Sequence[tuple[int, int]], frozenset[int]]:
-    """Numbers and bytes of a layer's tensors as they come, and go (below 0), without the stream that enters;
-    the numbers of those that a cache keeps."""
+    """Numbers of a layer's tensors with the bytes of their blocks as they come, and with none as they go,
+    without the stream that enters; the numbers of those that a cache keeps."""
     work, precision = layers.work, layers.precision
     # A cache's bytes are no layer's elsewhere: here what it copies is one of the tensors.
     manner = manner_of(layer, work, precision)._replace(caches=False)
     hidden = layers.architecture.hidden_size
     steps, kept = _tensors(layer, hidden, manner, precision, attention_only, work.caches)
     amounts = amounts_of(layer, work)
-    return [(each.number, each.size.of(amounts) * (1 if each.comes else -1)) for each in steps], kept
+    return [(each.number, blocks_bytes(each.size.of(amounts)) if each.comes else 0) for each in steps], kept
 
 
 @lru_cache(maxsize=1024)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ullage.memory.forward.window import prompt_of, seen_tokens
 from ullage.memory.loaded import Loaded
 from ullage.memory.needs import Basis, ItemKind, Level, Need
-from ullage.memory.process import CUDA_CONTEXT, context_basis
+from ullage.memory.process import CUDA_CONTEXT
 from ullage.memory.vllm.sizes import LEAST_TOKENS, Served
 from ullage.phases.phase import Where, Work
 from ullage.units import Interval
@@ -28,8 +28,7 @@ def serve_needs(
     ) -> Need:
         return Need(component, (0,), each, basis, "sum", level, note=note)
 
-    sizes, abilities = served.sizes, loaded.abilities
-    basis, said = context_basis(abilities)
+    sizes, (basis, said) = served.sizes, loaded.context
     known: Basis = "derived" if basis == "measured" else basis
     needs = [need("weights", sizes.weights), need("context", CUDA_CONTEXT, "process", said, known)]
     if sizes.draft.high:

@@ -43,6 +43,11 @@ class ResolvedPrecision:
         return ResolvedPrecision(self.compute, self.compute, self.reason)
 
     @property
+    def unexplained(self) -> ResolvedPrecision:
+        """The same without its reason, which bears on nothing."""
+        return replace(self, reason="")
+
+    @property
     def scheme(self) -> Scheme | None:
         """How `storage` quantizes, None for a plain dtype. Raises UnsupportedError for another name."""
         found = scheme_of(self.storage, self.quantization)

@@ -141,7 +141,7 @@ def each_way(trials: Trials, at: Candidate, alike: list[Axis]) -> list[Candidate
 def _possible(trials: Trials, at: Candidate, steps: tuple[Step, ...]) -> list[Candidate]:
     """These steps; where they are refused together, those of each role beside `at`."""
     then = trials.plan(at.gpus, steps)
-    roles = dict.fromkeys(step.role for step in {*steps} ^ {*at.steps})
+    roles = dict.fromkeys(step.role for step in (*at.steps, *steps) if (step in steps) != (step in at.steps))
     if then.possible or len(roles) < 2:
         return [then]
     return [trials.plan(at.gpus, _of_role(at.steps, steps, role)) for role in roles if not trials.over]
@@ -161,7 +161,7 @@ def mixed(trials: Trials, at: Candidate, tried: list[Candidate]) -> Candidate:
     for each in tried:
         best = each if each.fits and each.is_faster(best, WORTH) else best
     saved: dict[str, tuple[float, Candidate]] = {}
-    for role in {step.role for each in (best, *tried) for step in each.steps if step.role}:
+    for role in dict.fromkeys(step.role for each in (best, *tried) for step in each.steps if step.role):
         fastest = min((best, *tried), key=lambda each: each.seconds_of(role))
         saving = best.seconds_of(role) - fastest.seconds_of(role)
         if saving > best.seconds * WORTH:
