@@ -81,5 +81,6 @@ def guide(
         for line in each.computed:
             typer.echo(f"{out}:{each.line}: + {visible(line)}")
     if found:
-        typer.echo(f"{out}: {sum(len(each.are) or 1 for each in found)} lines are not what is computed")
+        wrong = sum(len(each.are) or 1 for each in found)
+        typer.echo(f"{out}: {wrong} {'line is' if wrong == 1 else 'lines are'} not what is computed")
         raise typer.Exit(FAILED)
