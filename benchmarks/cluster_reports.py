@@ -24,7 +24,7 @@ import ullage
 from ullage import copies, store
 from ullage.errors import InputError
 from ullage.records.parts import Parts
-from ullage.scale.fleet import NODES, REASON
+from ullage.scale.blame import NODES, REASON
 
 ROWS: Final = ("verified.jsonl", "failed.jsonl", "rejects.jsonl")
 RECORDS: Final = 24

@@ -26,7 +26,7 @@ from cluster_made import candidates, ray_cluster, script, verifying
 import ullage
 from ullage.records.folder import RunFolder
 from ullage.records.parts import Parts
-from ullage.scale.fleet import REASON
+from ullage.scale.blame import REASON
 
 ROWS: Final = ("verified.jsonl", "failed.jsonl", "rejects.jsonl")
 PARTITION: Final = 1000

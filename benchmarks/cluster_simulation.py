@@ -165,6 +165,11 @@ def settings() -> list[Setting]:
         fleet = Fleet(machines, 8, 0.4, 0.5, 1.0, back)
         name = f"{machines} x 8, one an hour, {back:.0f} s until replaced"
         found.append(Setting(name, (fleet,), machines * 8 * 10 * 100, 100))
+    for an_hour in (0.2, 1.0):
+        fleets = (Fleet(10, 8, 0.3, 0.5, an_hour, 300.0), Fleet(20, 2, 0.6, 0.5, an_hour, 300.0))
+        records = best_partition([fleet.crew for fleet in fleets], 600_000, 8)
+        name = f"two kinds, {an_hour} an hour, {records} a partition, as the plan has it"
+        found.append(Setting(name, fleets, 600_000, records))
     for examples, fleet in (
         (10**6, Fleet(8, 8, 0.3, 0.5, 0.05, 300.0)),
         (10**9, Fleet(1000, 8, 0.1, 0.5, 0.05, 300.0)),

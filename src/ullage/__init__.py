@@ -144,7 +144,7 @@ if TYPE_CHECKING:
     from ullage.workloads.conversation import Conversation as Conversation
     from ullage.workloads.execution import Checked as Checked
     from ullage.workloads.kind import Talk as Talk
-    from ullage.workloads.wholeness import RunCheck as RunCheck
+    from ullage.workloads.repairing import RunCheck as RunCheck
 
 __version__ = "0.1.0"
 PLACES: Final = {
@@ -195,7 +195,7 @@ PLACES: Final = {
     "RefusedError": "ullage.errors",
     "Renting": "ullage.planning.renting",
     "RoleFields": "ullage.spec.role_fields",
-    "RunCheck": "ullage.workloads.wholeness",
+    "RunCheck": "ullage.workloads.repairing",
     "RunStatus": "ullage.records.status",
     "SearchLimit": "ullage.planning.advice.trials",
     "SpecError": "ullage.errors",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -18,16 +17,14 @@ from errno import EIO
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
-from ullage.errors import InputError, MissingExtraError
+from ullage.errors import InputError, MissingPackageError
+from ullage.urls import client_of, wrong_with
 
 T = TypeVar("T")
-SCHEMES: Final = ("s3", "gs", "file", "memory")
 WAITS: Final = [0.5, 2.0, 8.0, 20.0]
 """Seconds between tries of what a store did not do, half or as much again by chance: errors of its own,
 timeouts, slow downs."""
-_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class LostError(InputError):
@@ -41,37 +38,12 @@ class Stat(NamedTuple):
     tag: str
 
 
-def is_url(name: str) -> bool:
-    """Whether a name in a workload file is that of an object, and of no file."""
-    return _URL.match(name) is not None
-
-
-def wrong_with(url: str) -> str:
-    """Why a URL cannot be used, without quoting it; "" if it can."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "is no URL"
-    if "@" in parts.netloc or parts.query or parts.fragment or parts.password:
-        return (
-            "carries credentials or a query; it would stand in every record: leave the plain URL, and give "
-            "credentials in the environment"
-        )
-    if parts.scheme not in SCHEMES:
-        return f"is of no store that is read; those are {', '.join(f'{each}://' for each in SCHEMES)}"
-    if parts.scheme in ("s3", "gs") and not (parts.netloc and parts.path.strip("/")):
-        return f"names no object; write {parts.scheme}://BUCKET/NAME"
-    if not (parts.netloc + parts.path).strip("/") or ".." in parts.path.split("/"):
-        return "names no object"
-    return ""
-
-
 @dataclass(slots=True)
 class Store:
     """What lies under `url`; keys are relative to it, "" is the object of that URL itself.
 
     What fails is tried again, `WAITS` apart, unless it would fail for ever. Raises InputError (LostError:
-    nothing is there) in every method, MissingExtraError without fsspec or what speaks to such a store.
+    nothing is there) in every method, MissingPackageError without what speaks to such a store.
     """
 
     url: str
@@ -85,7 +57,7 @@ class Store:
         try:
             import fsspec
         except ImportError as error:
-            raise MissingExtraError("fsspec", "storage", "reading from a store") from error
+            raise MissingPackageError("fsspec", "ullage[storage]", "reading from a store") from error
         scheme = self.url.partition("://")[0]
         given = {"default_fill_cache": False} if scheme == "s3" else {}
         try:
@@ -94,7 +66,7 @@ class Store:
                 scheme, use_listings_cache=False, skip_instance_cache=True, **given
             )
         except ImportError as error:
-            raise MissingExtraError(f"{scheme}fs", "storage", f"reading {scheme}://") from error
+            raise MissingPackageError(*client_of(self.url), f"reading {scheme}://") from error
         if hasattr(self._files, "retries"):
             self._files.retries = 1  # tries are counted here alone
         self._root = self._files._strip_protocol(self.url)
@@ -207,6 +179,26 @@ class Store:
 
         self._asked(prefix, ask)
 
+    def abort_uploads(self) -> None:
+        """Ends uploads under the URL that nobody completes, as their process was killed: S3 keeps their
+        pieces, and has them paid, for ever. Other stores keep none."""
+
+        def ask() -> None:
+            bucket, key, _ = self._files.split_path(self._root)
+            found, after = None, dict[str, str]()
+            while found is None or found.get("IsTruncated"):
+                found = self._files.call_s3(
+                    "list_multipart_uploads", Bucket=bucket, Prefix=f"{key}/", **after
+                )
+                after = {name: found.get(f"Next{name}", "") for name in ("KeyMarker", "UploadIdMarker")}
+                for each in found.get("Uploads", ()):
+                    self._files.call_s3(
+                        "abort_multipart_upload", Bucket=bucket, Key=each["Key"], UploadId=each["UploadId"]
+                    )
+
+        if self.url.startswith("s3://"):
+            self._asked("", ask)
+
     def named(self, key: str) -> str:
         """The URL of a key, for messages."""
         return f"{self.url}/{key}" if key else self.url
@@ -226,7 +218,7 @@ class Store:
         for wait in (*WAITS, None):
             try:
                 return ask()
-            except (InputError, MissingExtraError):
+            except InputError:
                 raise
             except FileNotFoundError as error:
                 raise LostError(f"{self.named(key)}: no such object, or no such bucket") from error

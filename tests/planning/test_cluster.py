@@ -91,6 +91,17 @@ def test_no_other_number_of_batches_is_sooner_done_beside_a_slow_replica(found, 
             assert late(best) <= late(other) * 1.02
 
 
+@pytest.mark.parametrize("each", [1, 2, 8])
+def test_with_more_machines_than_there_is_work_for_it_is_done_no_later(each):
+    """Each partition loads its models: fewer than there are replicas are then soonest done."""
+    passes = (Passes(1.0, 1, Estimate(0.5, 0.5, 0.5)),)
+    walls = []
+    for machines in (256, 1024):
+        crew = Crew(machines * each, machines, passes, 1, 0.0, 120.0, 0.2 / 3600, 250.0)
+        walls.append(wall_seconds([crew], best_partition([crew], 1000, 1), 1000))
+    assert walls[1] <= walls[0] * 1.01
+
+
 @given(crews(), st.integers(1, 1000), st.integers(1000, 10**7))
 def test_all_is_never_sooner_done_than_the_replicas_can(crew, records, examples):
     whole = wall_seconds([crew], records, examples)

@@ -129,6 +129,8 @@ def test_what_was_changed_is_told_and_the_rest_shown(cut_short):
     (cut_short / "partitions/index.jsonl").write_bytes(b"x" * 128 * 6)
     found = ullage.status(cut_short)
     assert "index.jsonl:1: no partition" in found.wrong[0]
+    (cut_short / "partitions/index.jsonl").write_bytes(b"x" * 100)
+    assert "index.jsonl: was cut short" in ullage.status(cut_short).wrong[0]
     assert found.kind == "pii"
 
 

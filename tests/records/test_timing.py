@@ -137,7 +137,9 @@ def test_a_run_on_this_machine_is_what_the_next_plan_of_it_says(work, tmp_path):
     outcome = ullage.api.outcome(ullage.load(work), after.models, after.gpus, base=work.parent)
     assert outcome.seconds_per_1000 == pytest.approx(sum(took.values()) * 1000 / 40)
     other = plan_here(ullage.load(work, ["batch=8"]), base=work.parent)
-    assert "measured" not in {time.basis for time in other.times}
+    assert {time.phase for time in other.times if time.basis == "measured"} == {"model load"}
+    unlike = plan_here(ullage.load(work, ["roles.model.precision=nf4"]), base=work.parent)
+    assert "measured" not in {time.basis for time in unlike.times}
 
 
 def test_a_plan_made_before_a_run_is_held_against_what_it_took(work, tmp_path):

@@ -3,6 +3,7 @@
 import errno
 import itertools
 import json
+import platform
 import random
 import sys
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from ullage.records.parts import Parts
 from ullage.records.status import status_of
 from ullage.scale import cluster, fleet
 from ullage.scale.bisection import DEATHS, Bisection
-from ullage.scale.fleet import NODES, REASON
+from ullage.scale.blame import NODES, REASON
 from ullage.scale.waiting import Task, Waiting
 from ullage.workloads import execution
 
@@ -68,10 +69,13 @@ class Ray:
         NodeDiedError=NodeDiedError,
         ActorUnavailableError=ActorUnavailableError,
     )
+    cloudpickle = SimpleNamespace(
+        register_pickle_by_value=lambda module: None, unregister_pickle_by_value=lambda module: None
+    )
 
     def __init__(self, kills, nodes=2, seed=0):
         self._kills, self._nodes, self._chance = kills, nodes, random.Random(seed)
-        self.killed = 0
+        self.killed, self.here = 0, ""
 
     def nodes(self):
         here = {"Alive": True, "Resources": self._resources(1), "NodeManagerHostname": "here"}
@@ -85,7 +89,7 @@ class Ray:
         return {"CPU": 1.0 * nodes, "memory": 1e12 * nodes}
 
     def get_runtime_context(self):
-        return SimpleNamespace(get_node_id=lambda: "0" * 56)
+        return SimpleNamespace(get_node_id=lambda: self.here)
 
     def wait(self, asked, timeout):
         chosen = self._chance.choice(asked)
@@ -105,19 +109,24 @@ class Ray:
         pass
 
     def remote(self, kind):
-        def made(*args):
-            return _Handle(self._kills, kind(*args))
+        """Actors are placed on the last node that they do not avoid."""
 
-        return SimpleNamespace(options=lambda **given: SimpleNamespace(remote=made))
+        def options(label_selector=None, **given):
+            avoided = (label_selector or {}).get("ray.io/node-id", "")
+            ids = [row["NodeID"] for row in self.nodes() if row["NodeID"] not in avoided]
+            return SimpleNamespace(remote=lambda *args: _Handle(self, kind(*args), ids[-1]))
+
+        return SimpleNamespace(options=options)
 
 
 class _Handle:
-    def __init__(self, kills, actor):
-        self._kills, self._actor = kills, actor
+    def __init__(self, ray, actor, node):
+        self._ray, self._kills, self._actor, self._node = ray, ray._kills, actor, node
 
     def __getattr__(self, method):
         def remote(*args):
             def done():
+                self._ray.here = self._node
                 self.end(self._kills(method, args, None))
                 found = getattr(self._actor, method)(*args)
                 self.end(self._kills(method, args, found))
@@ -147,13 +156,13 @@ def work(tmp_path_factory):
     return folder
 
 
-def carried(monkeypatch, folder, name, kills, seed=0, overrides=()):
+def carried(monkeypatch, folder, name, kills, seed=0, overrides=(), look=lambda asked, node: []):
     ray = Ray(kills, seed=seed)
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setitem(sys.modules, "ray.exceptions", ray.exceptions)
     monkeypatch.setattr(cluster, "_connect", lambda address: True)
     monkeypatch.setattr(fleet, "check_nodes", lambda nodes, asked, address: None)  # test_nodes has it
-    monkeypatch.setattr("ullage.scale.actor.look", lambda asked, node: [])  # so that no Ray need be installed
+    monkeypatch.setattr("ullage.scale.actor.look", look)  # so that no Ray need be installed
     monkeypatch.setattr("gc.collect", lambda: 0)  # of each actor, a fifth of a second beside torch
     _, record = ullage.run(ullage.load(WORK, overrides), folder / name, base=folder, on="ray")
     return record
@@ -338,6 +347,26 @@ def test_deaths_of_an_earlier_driver_count(work, monkeypatch):
 def test_actors_that_never_open_end_the_run_in_a_line(work, monkeypatch):
     with pytest.raises(InputError, match="opening an actor ended 10 in a row"):
         carried(monkeypatch, work, "opening", lambda method, args, found: method == "open")
+
+
+def lacks_a_package(*nodes):
+    """What the nodes of these numbers answer who looks around there."""
+    return lambda asked, node: ["spacy is missing there"] if int(node, 16) in nodes else []
+
+
+def test_a_node_that_joined_since_and_is_not_fit_is_left_out_and_told(work, monkeypatch):
+    record = carried(monkeypatch, work, "joined", lambda *_: False, look=lacks_a_package(1))
+    line = f"node {platform.node()} ({'0' * 8}): spacy is missing there"
+    assert record.outcome["partitions"]["left_out"] == [line], "once, though two actors came to it"
+    assert f"left out: {line}" in record.outcome["remarks"]
+    assert status_of(work / "joined").partitions.left_out == (line,)
+    assert rows(work / "joined", "verified.jsonl") == rows(work / "local", "verified.jsonl")
+
+
+def test_where_no_node_is_left_but_those_left_out_the_run_ends_with_a_line_for_each(work, monkeypatch):
+    with pytest.raises(InputError, match=r"^--on ray: node .*: spacy is missing there") as raised:
+        carried(monkeypatch, work, "none", lambda *_: False, look=lacks_a_package(0, 1))
+    assert len(str(raised.value).splitlines()) == 2
 
 
 @given(st.integers(1, 3000), st.data())

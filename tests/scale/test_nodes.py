@@ -10,10 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
+import ullage
 from ullage.errors import InputError
+from ullage.records.parts import Parts
 from ullage.scale import looking
 from ullage.scale.looking import Asked, ends_of, look, source_of, version_of
-from ullage.scale.nodes import Node, check_nodes, told
+from ullage.scale.nodes import Node, asked_of, check_nodes, told
 
 NODE = "a1" * 14
 
@@ -150,3 +152,19 @@ def test_a_cluster_of_another_ray_is_one_line_that_says_both(monkeypatch):
     with pytest.raises(InputError, match=r"it runs Ray 2\.1\.0 on Python 3\.9\.1, and this is Ray") as raised:
         _connect("ray")
     assert "\n" not in str(raised.value)
+
+
+def test_what_speaks_to_the_stores_of_a_run_is_asked_of_every_node(tmp_path):
+    """Not of the driver alone: a node without it would say so when its actor opens, once the input is cut."""
+    given = {
+        "kind": "pii",
+        "roles": {"verifier": {"model": "script.jsonl", "engine": "scripted"}},
+        "pii": {"input": "records.jsonl"},
+        "partition": {"store": "s3://bucket/runs"},
+    }
+    for name in ("script.jsonl", "records.jsonl"):
+        (tmp_path / name).write_text("{}")
+    session = SimpleNamespace(
+        workload=ullage.load(given), plan=SimpleNamespace(roles={}, base=tmp_path), download=False
+    )
+    assert asked_of(session, Parts(tmp_path / "run")).modules == {"s3fs": "ullage[storage]"}

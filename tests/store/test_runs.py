@@ -1,7 +1,6 @@
 """Runs whose input, or whose partitions, lie in a store: their results are those of files."""
 
 import json
-import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -243,7 +242,7 @@ def test_of_two_who_do_one_partition_the_first_is_kept(home, tmp_path):
     assert (tmp_path / "00000007" / "journal.jsonl").read_text() == "first"
     assert (tmp_path / "00000007" / "states" / "0").read_text() == "first"
     assert len(Store(home).keys()) == 3
-    depot.drop()
+    depot.drop(cut_short=True)
     assert Store(home).keys() == []
 
 
@@ -318,12 +317,8 @@ def test_actors_need_neither_the_folder_of_the_run_nor_its_input(
     work, s3, wanted, tmp_path_factory, monkeypatch
 ):
     from ullage.runtime.opening import Options
-    from ullage.scale import actor as acting
-    from ullage.scale.actor import Actor
-
-    context = SimpleNamespace(get_node_id=lambda: "node")  # what nodes are asked has tests of its own
-    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get_runtime_context=lambda: context))
-    monkeypatch.setattr(acting, "look", lambda asked, node: [])
+    from ullage.scale import worker as working
+    from ullage.scale.worker import Worker
 
     class Apart(partitioned.Here):
         """Two actors in turns; they see the model alone of what lies in `work`."""
@@ -333,37 +328,36 @@ def test_actors_need_neither_the_folder_of_the_run_nor_its_input(
             COPIES.clear()
             base = tmp_path_factory.mktemp("base")
             (base / "script.jsonl").write_bytes(lines(SCRIPT))
-            actors = [
-                Actor("/nowhere", str(base), name, Options(quiet=True), None, parts.depot.url)
-                for name in "ab"
+            workers = [
+                Worker("/nowhere", str(base), name, Options(quiet=True), parts.depot.url) for name in "ab"
             ]
-            assert [actor.open()[1] for actor in actors] == ["", ""]
+            assert [worker.open() for worker in workers] == ["", ""]
             before = parts.progress
             assert parts.progress == before
-            with actors[0]._parts.attempt(0) as folder:
+            with workers[0]._parts.attempt(0) as folder:
                 (folder / "journal.jsonl").write_text("half of it")
                 ends = time.monotonic() + 10
                 while parts.progress == before and time.monotonic() < ends:
                     time.sleep(0.01)
             assert parts.progress != before
             for number in parts.left():
-                assert actors[number % 2].do(parts.part(number), "node")[1] == ""
-            assert actors[0].do(parts.part(3), "node")[1] == "", "done before: nothing comes of it"
+                assert workers[number % 2].do(parts.part(number), "node")[1] == ""
+            assert workers[0].do(parts.part(3), "node")[1] == "", "done before: nothing comes of it"
             assert list(parts.left()) == []
-            for actor in actors:
-                actor.close()
+            for worker in workers:
+                worker.close()
             replaced = Store(f"{s3}/in")
             replaced.remove("records.jsonl")
             replaced.put_new(lines(records(9)), "records.jsonl")
-            late = Actor("/nowhere", str(base), "c", Options(quiet=True), None, parts.depot.url)
-            assert "was replaced since this run began" in late.open()[1]
+            late = Worker("/nowhere", str(base), "c", Options(quiet=True), parts.depot.url)
+            assert "was replaced since this run began" in late.open()
             late.close()
 
     from ullage.workloads import execution
 
     Store(f"{s3}/in").put(work / "records.jsonl", "records.jsonl")
     monkeypatch.setattr(execution, "Here", Apart)
-    monkeypatch.setattr(acting, "WORDS", 60)
+    monkeypatch.setattr(working, "WORDS", 60)
     given = workload(f"{s3}/in/records.jsonl", records=3, store=f"{s3}/runs", patience=1)
     assert run(work, "run", given) == wanted
     assert Store(f"{s3}/runs").keys() == []

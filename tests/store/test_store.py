@@ -5,7 +5,8 @@ import os
 import pytest
 
 from ullage.errors import InputError
-from ullage.store import LostError, Store, wrong_with
+from ullage.store import LostError, Store
+from ullage.urls import wrong_with
 
 
 def fails(store, name, error, times=10**9):
@@ -152,3 +153,14 @@ def test_an_object_that_is_replaced_while_it_is_read_is_refused(memory, tmp_path
     store._files.get_file = replaced
     with pytest.raises(InputError, match="was replaced while it was read"):
         store.get("key", tmp_path / "copy")
+
+
+def test_uploads_that_were_cut_short_with_their_process_are_ended_and_no_others(s3):
+    import fsspec
+
+    files = fsspec.filesystem("s3", skip_instance_cache=True)
+    for key in ("runs/run-a/files/shard", "runs/run-ab/files/shard"):
+        files.call_s3("create_multipart_upload", Bucket="bucket", Key=key)
+    Store(f"{s3}/runs/run-a").abort_uploads()
+    left = files.call_s3("list_multipart_uploads", Bucket="bucket")["Uploads"]
+    assert [each["Key"] for each in left] == ["runs/run-ab/files/shard"]

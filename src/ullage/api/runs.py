@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ullage.records.verification import Verification
     from ullage.spec.workload import Workload
     from ullage.workloads.execution import Checked
-    from ullage.workloads.wholeness import RunCheck
+    from ullage.workloads.repairing import RunCheck
 
 
 def check(
@@ -87,6 +87,6 @@ def check_run(folder: str | Path, *, repair: bool = False) -> RunCheck:
     With `repair` what is not whole is taken away, so that `resume` does it again. Raises FormatError where
     the folder holds no run, or its manifest was changed.
     """
-    from ullage.workloads.wholeness import check_run as look
+    from ullage.workloads.repairing import check_run as look
 
     return look(Path(folder), repair=repair)

@@ -31,8 +31,9 @@ class Gpu:
     a verdict counts on; `usable_source` says where it is from. Bandwidths are bytes per second, one
     direction; what is not known of its speed is None. `nvlink` (of AMD: Infinity Fabric) reaches every other
     card of a machine: None too of a card that a bridge joins to one other, which rented ones seldom have.
-    `described` is a card by the user's own figures, and
-    `usd_per_hour` the price among them.
+    `clocks` are its multiprocessors times
+    their highest clock, a second. `described` is a card by the user's own figures, and `usd_per_hour` the
+    price among them.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Gpu:
     usable_source: str = ""
     described: bool = False
     usd_per_hour: float | None = None
+    clocks: float | None = None
 
     def __hash__(self) -> int:
         return hash(self.id)

@@ -91,7 +91,14 @@ def _gpu(row: Row) -> Gpu:
         bus_bandwidth(row["pcie"] or ""),
         nvlink * 1e9 / 2 if nvlink else None,
         usable.source,
+        clocks=_clocks(row),
     )
+
+
+def _clocks(row: Row) -> float | None:
+    """Where it counts multiprocessors as NVIDIA does."""
+    count, clock = row.get("sm_count"), row.get("boost_mhz")
+    return None if count is None or clock is None else count * clock * 1e6
 
 
 def _abilities(row: Row) -> Abilities:
@@ -150,4 +157,5 @@ def _mig(card: Gpu, profile: str) -> Gpu:
         bandwidth=None if bandwidth is None else bandwidth * slices / family["slices"],
         operations=None if rate is None else Rate(rate.per_second * sm / family["sm"], rate.basis),
         nvlink=None,
+        clocks=None if card.clocks is None else card.clocks * sm / family["sm"],
     )

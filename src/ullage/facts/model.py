@@ -14,7 +14,7 @@ from ullage.facts.hub_name import HubName, hub_name, is_at_commit
 from ullage.facts.picture_files import with_processor
 from ullage.facts.stored_model import see_model
 from ullage.files import model_cache, read_text
-from ullage.store import is_url
+from ullage.urls import is_url
 
 
 def open_model(text: str, base: Path | None = None, count: Count | None = None) -> Model:

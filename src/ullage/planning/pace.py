@@ -16,8 +16,10 @@ class Pace(NamedTuple):
     (all-reduce) the share of their links' line rate, `nvlink`, and `between` cards that only a bus joins, and
     seconds beside its bytes, `nvlink_call` and `between_call`. Factors of the host's time for a layer:
     `host`, and `split` where layers lie on several devices. Seconds more for a layer with experts:
-    `mixture`, and `expert` for each that is chosen. `unpacking` is a factor of the rate at which a scheme's
-    weights are read and dequantized, `slowdown` of a scheme that nobody published.
+    `mixture`, and `expert` for each that is chosen. `packed` is a factor of the rate at which what is stored
+    of a scheme is multiplied, up to `fused` rows where kernels that need not dequantize first are to be had;
+    `dequantizing` the share of a card's bandwidth that doing so reaches, `decoded` how many elements one of
+    its multiprocessors turns out a clock. `slowdown` is of a scheme that nobody published.
     """
 
     memory: float
@@ -34,7 +36,10 @@ class Pace(NamedTuple):
     split: float
     mixture: float
     expert: float
-    unpacking: float
+    packed: float
+    fused: int
+    dequantizing: float
+    decoded: float
     slowdown: Slowdown
 
 
@@ -61,14 +66,21 @@ LIKELY: Final = Pace(
     # Assumed: one product of all experts that were chosen, as transformers 5 takes where it can.
     mixture=0.3e-3,
     expert=0.0,
-    unpacking=1.0,
+    packed=1.0,
+    # bitsandbytes 0.50 (`_gemm_4bit_use_custom_cuda` of its backends/cuda/ops.py): from 4 rows up to 64 on an
+    # H100, 256 on an RTX 4090, by the shape of a matrix; most of a layer's on all cards.
+    fused=16,
+    dequantizing=0.85,  # batches of 8 on an RTX 4090 (benchmarks/measured/bitsandbytes-0.45-speed.csv)
+    # Batches of 8 and 32 on an H100: 1.5 with bitsandbytes 0.45 (same source); on such cards 1.4 to 2.1 times
+    # as many since pull request 1747 of its repository.
+    decoded=2.5,
     slowdown=Slowdown(host=1.3, memory=0.5, compute=1.3),
 )
 FAST: Final = Pace(
     memory=0.85,
-    cache=0.55,
+    cache=0.75,  # batches of 32 on an RTX 4090, whose L2 is large (same source as `host`)
     compute=0.75,
-    host=0.4,  # a desktop's, beside an RTX 4090 (benchmarks/measured/bitsandbytes-0.45-speed.csv)
+    host=0.38,  # a desktop's, beside an RTX 4090 (benchmarks/measured/bitsandbytes-0.45-speed.csv)
     disk=6.5e9,  # what the page cache gave there
     pageable=12e9,
     bus=0.9,
@@ -79,14 +91,19 @@ FAST: Final = Pace(
     split=1.0,
     mixture=0.1e-3,
     expert=0.0,
-    unpacking=1.5,  # an RTX 4090's arithmetic beside its bandwidth (same source)
+    packed=1.5,  # assumed: nearly as fast as 16-bit weights
+    fused=512,  # the most that version takes of large matrices
+    dequantizing=1.1,  # what is written is read again from an RTX 4090's L2 (same source)
+    decoded=4.0,  # assumed: an H100 bound by its memory
     slowdown=Slowdown(host=0.9, memory=1.0, compute=1.0),
 )
 SLOW: Final = Pace(
     memory=0.5,
     cache=0.28,
     compute=0.3,
-    host=1.6,  # a cloud's, beside a T4 (same source)
+    # A layer of Llama-2-7B in fp16 took 1.73 ms beside an RTX 3090 (perf.md of github.com/h2oai/h2ogpt), and
+    # 1.4 in the cloud, beside a T4 (same source).
+    host=2.0,
     disk=0.4e9,  # assumed: a network drive
     pageable=5e9,
     bus=0.7,
@@ -97,7 +114,10 @@ SLOW: Final = Pace(
     split=1.6,
     mixture=0.3e-3,
     expert=0.12e-3,  # assumed: one after the other, as where no such product is to be had
-    unpacking=1.0,
+    packed=1.0,
+    fused=1,  # bitsandbytes 0.49
+    dequantizing=0.5,
+    decoded=1.4,  # with bitsandbytes 0.45, on an H100 (same source)
     slowdown=Slowdown(host=4.0, memory=0.2, compute=3.0),
 )
 """What is reached on a good day and on a bad one: low and high values of times."""

@@ -8,10 +8,17 @@ from typing import Final
 from ullage.facts.architecture import Architecture, Experts, Model
 from ullage.facts.diffusion import Pipeline
 from ullage.facts.dtypes import DTYPES, SHORT_NAMES
+from ullage.facts.gpu import Gpu
 from ullage.memory.forward.recurrence import SCANNED
 from ullage.memory.forward.window import image_tokens
 from ullage.memory.needs import RECENT
-from ullage.memory.weights.reading import chosen_experts, read_weights
+from ullage.memory.weights.reading import (
+    chosen_experts,
+    dequantizes,
+    dequantizing,
+    quantized_layers,
+    read_weights,
+)
 from ullage.memory.weights.tensors import distinct_layers
 from ullage.phases.phase import Work
 from ullage.planning.pace import FAST, LIKELY, SLOW, Pace
@@ -21,6 +28,7 @@ from ullage.planning.roofline import (
     Seconds,
     Stage,
     Step,
+    Unpacking,
     attention_operations,
     cache_traffic,
     scores,
@@ -137,7 +145,7 @@ def _computing(model: Architecture, task: Task, pace: Pace) -> Seconds:
     """Reading a prompt, writing, or a step of training."""
     work, slowdown = task.work, task.slowdown or pace.slowdown
     if work.activity == "update":
-        return _updating(model, task).seconds(pace, UNCHANGED)
+        return _updating(model, task, pace).seconds(pace, UNCHANGED)
     if work.activity == "decode":
         step = _writing(model, task, pace).seconds(pace, slowdown)
         return Seconds(step.value * work.new_tokens, step.bound)
@@ -161,7 +169,7 @@ def _reading(model: Architecture, task: Task, pace: Pace) -> Step:
     own = task.role.runs_with.memory == "process"  # an engine with kernels of its own makes no scores
     made = work.batch * scores(model, task.kernel, new, new + work.cached_tokens) * SCORE_BYTES * own
     positions = work.batch * -(-new // chunks)
-    stages = _stages(model, task, positions, 0.0)
+    stages = _stages(model, task, positions, 0.0, pace)
     host = chunks * _host(model, task, positions, pace)
     return Step(stages, host, operations, made, chunks, _summed(model, task, work.batch * new, chunks, pace))
 
@@ -177,7 +185,7 @@ def _writing(model: Architecture, task: Task, pace: Pace) -> Step:
         masked = work.batch > 1 and task.kernel != "flash"
         expands = task.repeats or masked or task.kernel not in ("flash", "sdpa")
         traffic = cache_traffic(model, expands, task.role.cache.kind == "dynamic")
-    stages = _stages(model, task, work.batch, cache * traffic)
+    stages = _stages(model, task, work.batch, cache * traffic, pace)
     return Step(
         stages,
         _host(model, task, work.batch, pace),
@@ -186,41 +194,47 @@ def _writing(model: Architecture, task: Task, pace: Pace) -> Step:
     )
 
 
-def _updating(model: Architecture, task: Task) -> Step:
+def _updating(model: Architecture, task: Task, pace: Pace) -> Step:
     """A step of the optimizer over all weights; of adapters it counts for nothing."""
     whole = task.work.training is not None and task.work.training.whole
-    return Step(_stages(model, task, task.work.batch, 0.0), 0.0, 0, reads=UPDATE_PASSES if whole else 0)
+    stages = _stages(model, task, task.work.batch, 0.0, pace)
+    return Step(stages, 0.0, 0, reads=UPDATE_PASSES if whole else 0)
 
 
-def _stages(model: Architecture, task: Task, positions: int, cache: float) -> tuple[Stage, ...]:
+def _stages(model: Architecture, task: Task, positions: int, cache: float, pace: Pace) -> tuple[Stage, ...]:
     """What each device does of a pass over `positions` positions, which moves `cache` bytes of caches."""
-    held = task.held
-    own = task.role.runs_with.memory == "process"
-    blocks = read_weights(model, task.precision, positions, unpacks=own)
+    held, precision = task.held, task.precision
+    unpacks = _dequantizes(task, positions, pace)
+    blocks = read_weights(model, precision.unquantized if unpacks else precision, positions)
     whole = sum(blocks)
-    if held.ranks > 1 or len(held.spans) == 1:
-        ((device, _, _),) = held.spans
-        assert device.gpu.operations is not None
-        assert device.gpu.bandwidth is not None
-        rate = device.gpu.operations.per_second * held.ranks
-        # The needs of a role that is split by tensors, and so its cache, are those of one rank.
-        return (Stage(device.gpu.bandwidth, rate, 1.0, whole / held.ranks, cache),)
+    split = held.ranks == 1 and len(held.spans) > 1
+    # The needs of a role that is split by tensors, and so its cache, are those of one rank.
+    spans = held.spans if split else ((held.spans[0][0], 0, len(blocks)),)
     stages = []
-    for device, start, stop in held.spans:
-        assert device.gpu.operations is not None
-        assert device.gpu.bandwidth is not None
+    for device, start, stop in spans:
+        gpu = device.gpu
+        assert gpu.operations is not None
+        assert gpu.bandwidth is not None
         weights = sum(blocks[start:stop])
-        part = (stop - start) / held.blocks
-        stages.append(
-            Stage(
-                device.gpu.bandwidth,
-                device.gpu.operations.per_second,
-                weights / whole if whole else part,
-                weights,
-                cache * part,
-            )
-        )
+        part = (stop - start) / held.blocks if split else 1.0
+        rate = gpu.operations.per_second * held.ranks
+        share = weights / whole if whole else part
+        unpacking = _unpacking(model, task, start, stop, gpu) if unpacks else None
+        stages.append(Stage(gpu.bandwidth, rate, share, weights / held.ranks, cache * part, unpacking))
     return tuple(stages)
+
+
+def _dequantizes(task: Task, positions: int, pace: Pace) -> bool:
+    """Whether whole matrices are dequantized before they are multiplied; engines of their own need not."""
+    own = task.role.runs_with.memory == "process"
+    return own and dequantizes(task.precision, positions, pace.fused)
+
+
+def _unpacking(model: Architecture, task: Task, start: int, stop: int, gpu: Gpu) -> Unpacking:
+    """Of the blocks that such a card computes."""
+    elements, moved = dequantizing(model, task.precision, start, stop)
+    ranks = task.held.ranks
+    return Unpacking(elements / ranks, moved / ranks, gpu.clocks)
 
 
 def _summed(model: Architecture, task: Task, positions: int, passes: int, pace: Pace) -> float:
@@ -238,6 +252,10 @@ def _host(model: Architecture, task: Task, positions: int, pace: Pace) -> float:
     seconds = len(model.layers) * layer
     if task.role.runs_with.memory != "process":
         return seconds
+    if task.precision.scheme is not None:
+        slowdown = task.slowdown or pace.slowdown
+        more = slowdown.host - 1 + slowdown.unpacking * _dequantizes(task, positions, pace)
+        seconds += layer * more * quantized_layers(model, task.precision)
     for each, blocks in distinct_layers(model):
         if isinstance(each.feed_forward, Experts):
             chosen = chosen_experts(each.feed_forward, positions)

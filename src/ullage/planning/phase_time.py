@@ -17,8 +17,8 @@ class PhaseTime:
     """Seconds of one phase: for one pass, and for the whole workload, and how they are known.
 
     `derived` from the card's peaks and published ratios, `assumed` where nobody published what the scheme of
-    the weights costs, `measured` by past runs here, which `source` names; None, with bound and basis
-    `unknown`, where the card's speed is not known.
+    the weights costs, `measured` by past runs here; None, with bound and basis `unknown`, where the card's
+    speed is not known. `source` names those runs, or the card that a scheme's ratios are of.
     """
 
     phase: str

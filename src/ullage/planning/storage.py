@@ -15,8 +15,8 @@ from ullage.planning.device import DISK
 from ullage.planning.plan import Plan
 from ullage.spec.stored import Stored
 from ullage.spec.workload import Workload
-from ullage.store import is_url
 from ullage.units import ZERO, Estimate, Interval, gib, parse_bytes, peak
+from ullage.urls import is_url
 
 CHECKPOINT: Final = "checkpoint of "
 """How the line of a checkpoint begins; the roles follow."""

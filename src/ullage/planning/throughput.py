@@ -19,7 +19,7 @@ from ullage.planning.passes import expected_seconds, pass_time
 from ullage.planning.phase_time import Bound, PhaseTime, TimeBasis
 from ullage.planning.place import Assigned, Off, OnDevice
 from ullage.planning.placement import Placement
-from ullage.planning.task import Held, Task
+from ullage.planning.task import UNCHANGED, Held, Task
 from ullage.units import Estimate
 
 _UNKNOWN: Final[tuple[None, Bound]] = (None, "unknown")
@@ -46,7 +46,7 @@ def phase_times(
             known[task] = pass_time(task)
         found, name = known[task], phase.name
         seconds, bound = found or _UNKNOWN
-        basis, source = _basis(task, seconds), ""
+        basis, source = _basis(task, seconds), "" if seconds is None else _ratio(task)
         past = past_time(phase, task, measured, placement, devices)
         if past is not None:
             seconds, basis, source = past.seconds, "measured", past.source
@@ -60,6 +60,16 @@ def _basis(task: Task, seconds: Estimate | None) -> TimeBasis:
     if seconds is None:
         return "unknown"
     return "assumed" if task.slowdown is None and task.work.activity != "load" else "derived"
+
+
+def _ratio(task: Task) -> str:
+    """What a quantized product's time rests on; "" of weights in 16 bits, and where they are only loaded."""
+    scheme, slowdown = task.precision.scheme, task.slowdown
+    if scheme is None or task.work.activity == "load" or slowdown is UNCHANGED:
+        return ""
+    if slowdown is None:
+        return f"nobody published what {scheme.name} takes beside 16 bits"
+    return f"{scheme.name} beside 16 bits as on {slowdown.of}"
 
 
 def past_time(

@@ -109,9 +109,11 @@ class Depot:
         """What changes whenever any actor leaves another word."""
         return hash(tuple(self._store.stats(ALIVE).items()))
 
-    def drop(self) -> None:
-        """Removes all of it."""
+    def drop(self, cut_short: bool) -> None:
+        """Removes all of it, also uploads that were `cut_short` with their process."""
         self._store.remove("")
+        if cut_short:
+            self._store.abort_uploads()
 
     def _named(self, number: int) -> tuple[str, list[tuple[str, int, str]]]:
         """Of a partition that is done the attempt that was kept, and its files."""

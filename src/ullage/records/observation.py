@@ -71,17 +71,18 @@ def key_of(where: Environment) -> Key:
     return Key(where.gpu, where.driver, where.torch, where.transformers, where.threads)
 
 
-def shape_of(workload: Workload) -> str:
+def shape_of(workload: Workload, *, sizes: bool = True) -> str:
     """What decides how much a process takes beside its tensors: kind, each role's engine, model, precision
-    and shape, and what is captured. A model in a folder is named by that folder alone, and told from others
-    of its name by a digest of the path."""
+    and, with `sizes`, batch and lengths, and what is captured. A model in a folder is named by that folder
+    alone, and told from others of its name by a digest of the path."""
     parts = [workload.kind]
     for name, role in sorted(workload.roles.items()):
         batch = workload.batch if role.batch is None else role.batch
         prompt = workload.prompt_tokens if role.prompt_tokens is None else role.prompt_tokens
         new = workload.new_tokens if role.new_tokens is None else role.new_tokens
         model = _told(role.model) if role.model.startswith(("/", ".", "~")) else role.model
-        parts.append(f"{name}: {model} {role.precision} {role.engine} {batch} x ({prompt} + {new})")
+        size = f" {batch} x ({prompt} + {new})" if sizes else ""
+        parts.append(f"{name}: {model} {role.precision} {role.engine}{size}")
     for capture in workload.captures:
         whose = f"{capture.role} " if capture.role else ""
         parts.append(f"captures {whose}{' '.join(capture.sites)} {capture.positions} on {capture.keep}")

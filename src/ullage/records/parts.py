@@ -96,9 +96,15 @@ class Parts:
 
     @property
     def count(self) -> int | None:
-        """How many there are; None where the input has not been cut yet."""
+        """How many there are; None where the input has not been cut yet. Raises FormatError where the
+        index is no whole number of lines."""
         path = self.path / INDEX
-        return path.stat().st_size // WIDTH - 1 if path.exists() else None
+        if not path.exists():
+            return None
+        lines, rest = divmod(path.stat().st_size, WIDTH)
+        if rest or lines < 2:
+            raise FormatError(f"{path}: was cut short; the run was changed")
+        return lines - 1
 
     def cut(self, parts: Iterator[Part]) -> None:
         """Writes the index, whole or not at all."""
@@ -250,9 +256,10 @@ class Parts:
     def drop(self) -> None:
         """Removes all partitions. Raises InputError where a store does not."""
         depot = self.depot
+        again = depot is not None and self.begun > (self.count or 0)
         shutil.rmtree(self.path, ignore_errors=True)
         if depot is not None:
-            depot.drop()
+            depot.drop(cut_short=again)
 
     @property
     def begun(self) -> int:
@@ -273,11 +280,13 @@ class Parts:
         """What changes whenever more of that is written, here or by actors that leave word in a store."""
         return self.written if self.depot is None else self.depot.told()
 
-    def note(self, what: str, number: int, **facts: object) -> None:
-        """Adds a line to the attempts: `begun`, `lost`, `tried` and what came of that, and who did it."""
+    def note(self, what: str, number: int | None = None, **facts: object) -> None:
+        """Adds a line to the attempts: of partition `number` `begun`, `lost`, `tried` and what came of that,
+        and who did it; of none what became of a node."""
         if self._noted is None:  # it looks through all that was noted before
             self._noted = Notes(self.path / ATTEMPTS, lambda text: None)
-        self._noted.add({"what": what, "partition": number, "time": round(time.time(), 3), **facts})
+        of = {} if number is None else {"partition": number}
+        self._noted.add({"what": what, **of, "time": round(time.time(), 3), **facts})
 
     def attempts(self) -> Iterator[dict[str, object]]:
         """Every line of the attempts. Raises FormatError where one was changed."""

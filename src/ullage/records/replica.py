@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ullage.fields import Fields
+from ullage.records.attempts import LEFT_OUT
 from ullage.records.observation import key_of
 from ullage.records.record import Environment, Measured, Record, read_environment, read_measured
 
@@ -115,13 +116,16 @@ def share_a_machine(outcome: Mapping[str, object]) -> bool:
 
 
 def said_of_machines(outcome: Mapping[str, object]) -> tuple[str, ...]:
-    """A line where replicas computed on machines of several kinds: results are equal to rounding alone."""
+    """A line for each node that was left out, and one where replicas computed on machines of several kinds:
+    results are equal to rounding alone."""
+    partitions = Fields(outcome, "the record's outcome").inner(PARTITIONS)
+    lines = partitions.array(LEFT_OUT) if LEFT_OUT in partitions else ()
+    left_out = (f"left out: {line}" for line in lines)
     kinds = {
         f"{each.environment.gpu} (torch {each.environment.torch})" for each in replicas_in(outcome).values()
     }
-    if len(kinds) < 2:
-        return ()
-    return (f"done on {', '.join(sorted(kinds))}: what one would have found, the others find to rounding",)
+    done_on = (f"done on {', '.join(sorted(kinds))}: what one would have found, the others find to rounding",)
+    return (*left_out, *(done_on if len(kinds) > 1 else ()))
 
 
 def _alike(replicas: Iterable[Replica]) -> list[list[Replica]]:

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from ullage.errors import UllageError
 from ullage.fields import Fields
-from ullage.records.attempts import SHARING, Worked, read_attempts
+from ullage.records.attempts import LEFT_OUT, SHARING, Worked, read_attempts
 from ullage.records.folder import JOURNAL, MANIFEST, RECORD, RunFolder
 from ullage.records.parts import Parts
 from ullage.records.pool_of_run import State
@@ -47,7 +47,8 @@ class ActorSeen:
 @dataclass(frozen=True, slots=True)
 class PartitionsSeen:
     """`again` were begun once more after whoever did them died, `lost` times anybody died at one; `trials`
-    looked for a record that ends actors, `rejected` are such records."""
+    looked for a record that ends actors, `rejected` are such records. `left_out` are nodes that joined since
+    and are not fit for the run, a line each."""
 
     count: int
     kept: int
@@ -56,6 +57,7 @@ class PartitionsSeen:
     lost: int
     trials: int
     rejected: int
+    left_out: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,21 +174,22 @@ class _Look:
         for number in parts.kept_numbers():
             if number < count:
                 kept[number] = 1
-        worked, noted, wrong = read_attempts(parts)
-        self.wrong.extend(wrong)
-        ended = max([begun, *(each.last for each in worked.values())])
+        attempts = read_attempts(parts)
+        self.wrong.extend(attempts.wrong)
+        ended = max([begun, *(each.last for each in attempts.worked.values())])
         actors = tuple(
-            self._actor(name, each, kept, records, parts, running) for name, each in worked.items()
+            self._actor(name, each, kept, records, parts, running) for name, each in attempts.worked.items()
         )
         busy = [each for each in actors if each.doing is not None]
         seen = PartitionsSeen(
             count,
             sum(kept),
             len(busy),
-            noted["again"],
-            noted["lost"],
-            noted["tried"],
+            attempts.noted["again"],
+            attempts.noted["lost"],
+            attempts.noted["tried"],
             self._read(lambda: len(parts.rejected()), 0),
+            tuple(attempts.left_out),
         )
         return _Far(
             max((self.now if running else ended) - begun, 0.0),
@@ -261,5 +264,6 @@ def _accounted(accounts: Fields) -> tuple[PartitionsSeen, tuple[ActorSeen, ...]]
         held = _most([one.values for one in each.each("measured")])
         sharing, seconds = each.whole(SHARING) if SHARING in each else 1, each.number("seconds")
         actors.append(ActorSeen(name, each.text("node"), done, records, seconds, None, held, sharing))
-    told = (accounts.whole(name) for name in ("again", "lost", "trials", "rejected"))
-    return PartitionsSeen(count, count, 0, *told), tuple(actors)
+    again, lost, trials, rejected = (accounts.whole(name) for name in ("again", "lost", "trials", "rejected"))
+    unfit = tuple(map(str, accounts.array(LEFT_OUT))) if LEFT_OUT in accounts else ()
+    return PartitionsSeen(count, count, 0, again, lost, trials, rejected, unfit), tuple(actors)

@@ -41,8 +41,8 @@ class Timing:
     """Seconds that `passes` passes of what a role does took in a run, whatever else was done in between.
 
     `software` is Ullage and what quantizes, with their versions; `gpus` the cards by their set's name,
-    `workload` the shape of what ran (`shape_of`), `phase` what was done (`doing`), `manner` how; `date` (UTC)
-    and the name of the run's folder say which run.
+    `workload` the shape of what ran without its sizes (`shape_of`), `phase` what was done (`doing`), `manner`
+    how, with the sizes of that; `date` (UTC) and the name of the run's folder say which run.
     """
 
     key: Key

@@ -231,7 +231,9 @@ def _assumed(plan: Plan, device: DevicePlan | None) -> Iterator[Said]:
     cards = {card.usable_basis for each in plan.devices if (card := plan.card_of(each)) is not None}
     parts += ["usable memory"] if "assumed" in cards else []
     guessed_times = [each for each in plan.times if each.basis not in ("measured", UNKNOWN)]
-    parts += ["times (a roofline)"] if any(each.bound != "load" for each in guessed_times) else []
+    ratios = dict.fromkeys(each.source for each in guessed_times if each.source)
+    if any(each.bound != "load" for each in guessed_times):
+        parts.append(f"times ({'; '.join(('a roofline', *ratios))})")
     yield _one("assumed", ", ".join(parts) or "nothing")
 
 

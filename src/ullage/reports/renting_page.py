@@ -49,6 +49,9 @@ def _recommended(found: Renting, whole: str) -> Iterator[str]:
     yield f"rent {_said(best, word, unit)} for {whole}{tight}"
     if found.runner_up is not None:
         yield f"runner-up: {_said(found.runner_up, word, unit)}"
+    cheapest = next(each for each in found.rentals if each.usd is not None)
+    if cheapest is not best:
+        yield f"cheaper, but tight (its peak may take of the reserve): {_said(cheapest, word, unit)}"
 
 
 def _cheapest_hour(found: Renting, whole: str) -> str:

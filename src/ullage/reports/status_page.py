@@ -24,7 +24,9 @@ def status_document(found: RunStatus) -> dict[str, object]:
 def status_page(found: RunStatus) -> Page:
     """What is done and left, how fast and for how much; partitions; who does them."""
     told = (_done(found), _time(found), _cost(found), _partitions(found))
-    opening = (*(Prose(line) for line in told if line), *(Prose(each, "warning") for each in found.wrong))
+    unfit = () if found.partitions is None else found.partitions.left_out
+    warnings = (*(f"left out: {line}" for line in unfit), *found.wrong)
+    opening = (*(Prose(line) for line in told if line), *(Prose(each, "warning") for each in warnings))
     sections = (Section("actors", (_actors(found),)),) if found.actors else ()
     return Page(
         f"{found.folder}: {found.kind} on {found.gpus}, {found.state}", opening=opening, sections=sections

@@ -15,9 +15,9 @@ COLUMNS = ("phase", "seconds a pass", "tokens/s", "whole workload", "bound by", 
 
 
 def times_table(times: Iterable[PhaseTime]) -> Table:
-    """A row for each phase; below it whose measurements stand among them."""
+    """A row for each phase; below it whose measurements and which ratios stand among them."""
     times = tuple(times)
-    sources = dict.fromkeys(each.source for each in times if each.source)
+    sources = dict.fromkeys(f"{each.basis}: {each.source}" for each in times if each.source)
     rows = tuple(
         (
             each.phase,
@@ -29,5 +29,4 @@ def times_table(times: Iterable[PhaseTime]) -> Table:
         )
         for each in times
     )
-    said = "; ".join(f"measured: {source}" for source in sources)
-    return Table(COLUMNS, rows, frozenset(COLUMNS[1:4]), said, "time")
+    return Table(COLUMNS, rows, frozenset(COLUMNS[1:4]), "; ".join(sources), "time")

@@ -14,7 +14,7 @@ from ullage.facts.config import parse_config
 from ullage.facts.hub_name import HubName, hub_name
 from ullage.facts.stored_model import fetch_model
 from ullage.files import check_ordinary
-from ullage.store import is_url
+from ullage.urls import is_url
 
 READ: Final = (".json", ".jinja", ".model", ".txt", ".safetensors", ".gguf", ".tiktoken")
 """Endings of what is read of a model."""

@@ -1,116 +1,57 @@
-"""Who does partitions on a cluster: one process with the models of a run."""
+"""What Ray places on a node: it looks around there first, as nodes may join a cluster while a run goes on.
+
+It is sent to nodes as it stands, as `looking` is, and for the same reason: it imports of Ullage what works
+only once that was found to be the driver's.
+"""
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from threading import Event, Thread
-from typing import Final
+import platform
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from ullage.errors import InputError, UllageError
-from ullage.records.depot import Depot
-from ullage.records.folder import MANIFEST, RunFolder
-from ullage.records.parts import Part, Parts
-from ullage.runtime.machine import this_process
-from ullage.runtime.opening import Options, open_session
 from ullage.scale.looking import Asked, look
-from ullage.workloads.inputs import check_fetched
-from ullage.workloads.loading import plan_of
-from ullage.workloads.partitioned import do_partition, threads_of, try_partition
 
-WORDS: Final = 5
-"""That an actor can leave in a store while its driver's patience lasts."""
+if TYPE_CHECKING:
+    from ullage.scale.worker import Worker
 
 
 class Actor:
-    """Holds the models of a run from its first partition on. It is given paths and numbers alone; of a run
-    whose partitions lie at the URL `depot` it needs no folder but one of its own."""
+    """One process with a worker, on a node with nothing wrong. It is given paths and plain values alone."""
 
     def __init__(
-        self, run: str, base: str, name: str, options: Options, asked: Asked, depot: str = ""
+        self, asked: Asked, run: str, base: str, name: str, options: Mapping[str, Any], depot: str
     ) -> None:
-        self._depot = depot
-        self._run, self._base, self._name, self._options = Path(run), Path(base), name, options
-        self._stack = ExitStack()
-        self._parts = Parts(self._run)
-        self._asked = asked
+        self._asked, self._options, self._given = asked, options, (run, base, name, depot)
+        self._worker: Worker | None = None
 
-    def open(self) -> tuple[str, str]:
-        """Makes ready; this node's name, and what is wrong with it ("" nothing)."""
-        import platform
-
+    def open(self) -> tuple[str, str, list[str], str]:
+        """Makes ready: this node's name, and Ray's of it; what is wrong with it, a line each; what opening
+        failed with beside that ("" nothing)."""
         import ray
 
-        node = platform.node()
-        wrong = look(self._asked, ray.get_runtime_context().get_node_id())  # it may have joined since
-        if wrong:
-            return node, "; ".join(wrong)
-        try:
-            if self._depot:
-                self._move()
-            manifest = RunFolder(self._run).manifest()
-            made = plan_of(manifest.plan, str(self._run), self._base)
-            check_fetched(made.workload, manifest.inputs)
-            assert made.workload.partition is not None
-            folder = self._parts.path / "actors" / self._name
-            folder.parent.mkdir(exist_ok=True, mode=0o700)  # alone: a run that has ended gets no folder back
-            folder.mkdir(mode=0o700)
-            self._stack.enter_context(threads_of(made.workload.partition))
-            if any(role.runs_with.memory != "none" for role in made.workload.roles.values()):
-                this_process(made.gpus)  # imports what a run here has imported before it is measured
-            self._session = self._stack.enter_context(open_session(made, RunFolder(folder), self._options))
-            if self._depot:
-                self._tell_of_it(made.workload.partition.patience / WORDS)
-        except (UllageError, OSError) as error:
-            return node, _said(error)
-        return node, ""
+        host, node = platform.node(), str(ray.get_runtime_context().get_node_id())
+        unfit = look(self._asked, node)
+        if unfit:
+            return host, node, unfit, ""
+        from ullage.runtime.opening import Options
+        from ullage.scale.worker import Worker
 
-    def _move(self) -> None:
-        """Works in a folder of its own, with the run's manifest."""
-        self._run = Path(self._stack.enter_context(TemporaryDirectory(prefix="ullage-actor-")))
-        Depot(self._depot).manifest(self._run / MANIFEST)
-        self._parts = Parts(self._run)
-        self._parts.settle(self._depot)
+        run, base, name, depot = self._given
+        self._worker = Worker(run, base, name, Options(**self._options), depot)
+        return host, node, [], self._worker.open()
 
-    def _tell_of_it(self, seconds: float) -> None:
-        """Leaves word in the store from now on whenever more was written in so many seconds."""
-        over, depot, word = Event(), Depot(self._depot), self._run / "word"
+    def do(self, part: Any, node: str) -> tuple[str, str]:
+        """As `Worker.do`."""
+        assert self._worker is not None
+        return self._worker.do(part, node)
 
-        def tell() -> None:
-            seen = 0
-            while not over.wait(seconds):
-                if (written := self._parts.written) != seen:
-                    seen = written
-                    word.write_text(str(written))
-                    with suppress(InputError):  # of a store that fails whoever does a partition tells
-                        depot.tell(self._name, word)
-
-        self._stack.callback(over.set)
-        Thread(target=tell, daemon=True).start()
-
-    def do(self, part: Part, node: str) -> tuple[str, str]:
-        """Does one partition: the SHA-256 of its journal, and what it failed with ("" nothing)."""
-        try:
-            return do_partition(self._session, self._parts, part, self._name, node), ""
-        except (UllageError, OSError) as error:
-            return "", _said(error)
-
-    def try_out(self, part: Part, first: int, last: int) -> tuple[str, str]:
-        """Does these lines of a partition and keeps nothing; what it failed with ("" nothing)."""
-        try:
-            try_partition(self._session, self._parts, part, range(first, last + 1))
-        except (UllageError, OSError) as error:
-            return "", _said(error)
-        return "", ""
+    def try_out(self, part: Any, first: int, last: int) -> tuple[str, str]:
+        """As `Worker.try_out`."""
+        assert self._worker is not None
+        return self._worker.try_out(part, first, last)
 
     def close(self) -> None:
-        """Lets go of the models."""
-        self._stack.close()
-
-
-def _said(error: UllageError | OSError) -> str:
-    """In a line, with the file where there is one: of a disk that is full which it is."""
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
+        """As `Worker.close`."""
+        if self._worker is not None:
+            self._worker.close()

@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from secrets import token_hex
 from typing import Any, Final
 
 from ullage.errors import InputError, UllageError
-from ullage.records.attempts import SHARING
+from ullage.records.attempts import LEFT_OUT, SHARING
 from ullage.records.parts import Parts
 from ullage.runtime.opening import Options
 from ullage.runtime.session import Session
-from ullage.scale.bisection import DEATHS, Bisection, Found
+from ullage.scale.actor import Actor
+from ullage.scale.blame import Blame
 from ullage.scale.looking import Asked
-from ullage.scale.nodes import SHOWN, asked_of, check_nodes, nodes_with_room
+from ullage.scale.nodes import SHOWN, Node, as_they_stand, asked_of, check_nodes, nodes_with_room
 from ullage.scale.share import Share, share_of
 from ullage.scale.waiting import Task, Waiting
+from ullage.spec.partition import Partition
 
 LOOK_SECONDS: Final = 1.0
 LOOKS: Final = 10
 """In which it is looked at what is being written while nothing ends, of the seconds of patience."""
 SEEN_SECONDS: Final = 120.0
 """In which a disk that nodes share shows here what was done there: over a network listings may be old."""
-NODES: Final = 3
-"""Nodes that are lost count as one actor that ended by itself: they come and go, whatever was done there."""
 OPENINGS: Final = 10
 """Of actors that end while they open, one after the other: nodes may be lost just then, and often."""
+NODE_ID: Final = "ray.io/node-id"
+"""Ray's own label of a node."""
 NODE_DIED: Final = "its node has died"
 """In what Ray says of an actor that was lost with its node."""
-REASON: Final = f"whatever did this record alone ended, {DEATHS} times"
-"""Of a rejection."""
 
 
 class StalledError(UllageError):
@@ -41,10 +41,10 @@ class StalledError(UllageError):
 
 @dataclass(slots=True)
 class Fleet:
-    """The actors of one run. `busy` maps what is awaited to who does which task, None while it opens.
-    `deaths` counts actors that ended at a partition since anything was last found out about it, each NODES
-    times where its node was not lost; -1: while they opened. `cleared` are partitions of which no line alone
-    ends actors.
+    """The actors of one run. `busy` maps what is awaited to who does which task, None while it opens;
+    `nodes` has an actor's machine by its name. `unfit` are nodes by Ray's name of them, with what is wrong:
+    they joined while the run goes on, and get no actor again. `failed` actors in a row ended while they
+    opened.
 
     Invariant: a partition is with one actor at a time, or waits, or is done.
     """
@@ -54,20 +54,28 @@ class Fleet:
     session: Session
     parts: Parts
     waiting: Waiting = field(init=False)
+    blame: Blame = field(init=False)
     share: Share = field(init=False)
     asked: Asked = field(init=False)
     busy: dict[Any, tuple[Any, str, Task | None]] = field(default_factory=dict)
     nodes: dict[str, str] = field(default_factory=dict)
-    deaths: Counter[int] = field(default_factory=Counter)
-    searches: dict[int, Bisection] = field(default_factory=dict)
-    cleared: set[int] = field(default_factory=set)
-    ended: int = 0
+    unfit: dict[str, str] = field(default_factory=dict)
+    failed: int = 0
+
+    @property
+    def _on(self) -> str:
+        """What an error of this cluster begins with."""
+        return f"--on {self.address}"
+
+    @property
+    def _partition(self) -> Partition:
+        partition = self.session.workload.partition
+        assert partition is not None
+        return partition
 
     def look(self) -> None:
         """Raises InputError where no node has room for an actor, or one that has is not fit for it."""
-        partition = self.session.workload.partition
-        assert partition is not None
-        self.share = share_of(self.session.plan, partition)
+        self.share = share_of(self.session.plan, self._partition)
         nodes = nodes_with_room(self.address, self.share)
         self.asked = asked_of(self.session, self.parts)
         check_nodes(nodes, self.asked, self.address)
@@ -77,9 +85,8 @@ class Fleet:
         nothing goes on."""
         import ray
 
-        partition = self.session.workload.partition
-        assert partition is not None
-        self._remember()
+        patience = self._partition.patience
+        self.blame = Blame(self._on, self.parts, self.session.say)
         self._place()
         seen, since = -1, time.monotonic()
         looked = since
@@ -90,12 +97,12 @@ class Fleet:
             now = time.monotonic()
             if ready:
                 since = looked = now
-            elif now - looked >= partition.patience / LOOKS:
+            elif now - looked >= patience / LOOKS:
                 looked, written = now, self.parts.progress
                 if written != seen:
                     seen, since = written, now
-                elif now - since > partition.patience:
-                    raise StalledError(self._diagnosis(partition.patience))
+                elif now - since > patience:
+                    raise StalledError(self._diagnosis(patience))
         for actor, _, _ in self.busy.values():
             ray.kill(actor)  # one that still opens would go on in the folder of a run that has ended
         self._see()
@@ -107,7 +114,7 @@ class Fleet:
             while not self.parts.has(number):
                 if time.monotonic() > until:
                     raise InputError(
-                        f"--on {self.address}: partition {number} was done, and is not in {self.parts.path}; "
+                        f"{self._on}: partition {number} was done, and is not in {self.parts.path}; "
                         "see whether that is the same disk on all nodes; --resume does it again"
                     )
                 time.sleep(LOOK_SECONDS)
@@ -139,39 +146,25 @@ class Fleet:
             bool(self.waiting) or any(task is not None for _, _, task in self.busy.values())
         )
 
-    def _remember(self) -> None:
-        """Deaths of an earlier driver's actors count."""
-        for each in self.parts.attempts():
-            what, number = each.get("what"), each.get("partition")
-            if not isinstance(number, int):
-                continue
-            if what == "lost":
-                self.deaths[number] += 1 if each.get("unreachable") else NODES
-            elif what in ("rejected", "cleared"):
-                del self.deaths[number]
-            if what == "cleared":
-                self.cleared.add(number)
-
     def _begin(self) -> None:
         """One more actor, where Ray finds room for it."""
         import ray
 
-        from ullage.scale.actor import Actor
-
         name, share = token_hex(4), self.share
         remote: Any = ray.remote(Actor)
-        options = replace(self.options, quiet=True, sharing=share.sharing)
+        options = asdict(replace(self.options, quiet=True, sharing=share.sharing))
         made = remote.options(
             num_cpus=share.cpus,
             num_gpus=share.ray_gpus,
             memory=share.memory,
             max_restarts=0,
             max_task_retries=0,
+            label_selector={NODE_ID: f"!in({','.join(self.unfit)})"} if self.unfit else None,
         )
         run, base = self.session.folder.path.resolve(), self.session.plan.base.resolve()
-        depot = self.parts.depot
-        url = "" if depot is None else depot.url
-        actor = made.remote(str(run), str(base), name, options, self.asked, url)
+        url = "" if self.parts.depot is None else self.parts.depot.url
+        with as_they_stand():
+            actor = made.remote(self.asked, str(run), str(base), name, options, url)
         self.busy[actor.open.remote()] = (actor, name, None)
 
     def _take(self, ready: Any) -> None:
@@ -180,29 +173,48 @@ class Fleet:
 
         actor, name, task = self.busy.pop(ready)
         try:
-            told, wrong = ray.get(ready)
+            told = ray.get(ready)
         except ray.exceptions.RayTaskError as error:
-            raise InputError(f"--on {self.address}: {' '.join(str(error).split())[-300:]}") from error
+            raise InputError(f"{self._on}: {' '.join(str(error).split())[-300:]}") from error
         except ray.exceptions.RayError as error:  # of memory, with its node, by itself: each has its own
             ray.kill(actor)  # one that only did not answer would hold its place, and do what another does
-            unreachable = _unreachable(error)
-            return self._died(task, name, " ".join(str(error).split())[:300], unreachable)
-        if wrong:
-            where = told if task is None else self.nodes[name]
-            raise InputError(f"--on {self.address}: an actor on {where}: {wrong}")
+            return self._died(task, name, " ".join(str(error).split())[:300], _unreachable(error))
         if task is None:
-            self.nodes[name] = told
-            del self.deaths[-1]
+            if not self._opened(actor, name, *told):
+                return None
+        elif told[1]:
+            raise InputError(f"{self._on}: an actor on {self.nodes[name]}: {told[1]}")
         elif task.lines is not None:
-            self._found(task.number, self.searches[task.number].lived())
-        else:
-            self.ended += 1
+            self.waiting.add(self.blame.lived(task.number))
         following = self.waiting.take()
         if following is None:
             actor.close.remote()
             return None
         self._give(actor, name, following)
         return None
+
+    def _opened(self, actor: Any, name: str, host: str, node: str, unfit: Sequence[str], wrong: str) -> bool:
+        """Whether an actor works from now on: on a node that is not fit none does, and it is left out. Raises
+        InputError where no other is left, and for an actor that did not open."""
+        import ray
+
+        self.failed = 0
+        if wrong:
+            raise InputError(f"{self._on}: an actor on {host}: {wrong}")
+        if not unfit:
+            self.nodes[name] = host
+            return True
+        ray.kill(actor)
+        if node not in self.unfit:
+            line = f"node {Node(node, host, {})}: {'; '.join(unfit)}"
+            self.unfit[node] = line
+            self.parts.note(LEFT_OUT, why=line)
+            self.session.say(f"left out: {line}")
+        if all(each.id in self.unfit for each in nodes_with_room(self.address, self.share)):
+            raise InputError(*(f"{self._on}: {line}" for line in self.unfit.values()))
+        if self.waiting:
+            self._begin()
+        return False
 
     def _give(self, actor: Any, name: str, task: Task) -> None:
         node, part = self.nodes[name], self.parts.part(task.number)
@@ -220,56 +232,15 @@ class Fleet:
         """An actor is gone: its task waits again, and another takes its place."""
         self.session.say(f"an actor ended: {why}")
         if task is None:
-            self.deaths[-1] += 1
-            if self.deaths[-1] >= OPENINGS:
-                raise InputError(f"--on {self.address}: opening an actor ended {OPENINGS} in a row: {why}")
+            self.failed += 1
+            if self.failed >= OPENINGS:
+                raise InputError(f"{self._on}: opening an actor ended {OPENINGS} in a row: {why}")
         elif task.lines is not None:
-            self._found(task.number, self.searches[task.number].died())
+            self.waiting.add(self.blame.died(task.number))
         elif not self.parts.has(task.number):  # else it died after its work
-            self._lost(task.number, name, why, unreachable)
+            self.waiting.add(self.blame.lost(task.number, name, why, unreachable))
         if self.waiting:
             self._begin()
-
-    def _lost(self, number: int, name: str, why: str, unreachable: bool) -> None:
-        """An actor ended at a partition: once as many did as are borne, its lines are tried."""
-        self.parts.note("lost", number, actor=name, why=why, **({"unreachable": True} if unreachable else {}))
-        self.deaths[number] += 1 if unreachable else NODES
-        if self.deaths[number] < DEATHS * NODES:
-            self.waiting.add(Task(number))
-            return
-        part = self.parts.part(number)
-        lines = range(part.line + 1, part.line + part.lines + 1)
-        if number in self.cleared:
-            raise InputError(
-                f"--on {self.address}: partition {number} (lines {lines[0]:,} to {lines[-1]:,} of the input) "
-                f"ended {DEATHS} actors, and {DEATHS} more after no line of it alone did: {why}"
-            )
-        self.session.say(f"partition {number} ended {DEATHS} actors: its lines are tried")
-        self.searches[number] = Bisection(lines)
-        self.waiting.add(Task(number, self.searches[number].trial))
-
-    def _found(self, number: int, found: Found) -> None:
-        """What a trial of a partition says of it."""
-        search = self.searches[number]
-        if found == "nothing yet":
-            self.waiting.add(Task(number, search.trial))
-            return
-        del self.searches[number], self.deaths[number]
-        if found == "no line at all":
-            raise InputError(
-                f"--on {self.address}: partition {number} ended {DEATHS} actors without any of its records: "
-                "what it does beside them (models, a judge's known answers) does not run there"
-            )
-        if found == "it is the line":
-            (line,) = search.suspects
-            self.parts.reject(line, REASON)
-            self.parts.note("rejected", number, line=line)
-            self.session.say(f"line {line:,} of the input is rejected: {REASON}")
-        else:
-            self.cleared.add(number)
-            self.parts.note("cleared", number)
-            self.session.say(f"no line of partition {number} alone ends actors: it is done again")
-        self.waiting.add(Task(number))
 
     def _diagnosis(self, patience: int) -> str:
         import ray
@@ -278,11 +249,12 @@ class Fleet:
         opening = sum(task is None for _, _, task in self.busy.values())
         doing = sorted(task.number for _, _, task in self.busy.values() if task is not None)
         free = ", ".join(f"{k} {v:g}" for k, v in sorted(available.items()) if k in SHOWN)
+        left_out = "".join(f", left out: {line}" for line in self.unfit.values())
         return (
             f"nothing went on for {patience} s: {opening} actors wait to be placed or to open ({self.share} "
-            f"each; free now: {free or 'nothing'}), partitions in flight: {doing[:8]}; what is done is kept, "
-            f"and `ullage run --resume {self.session.folder.path} --on {self.address}` goes on; where models "
-            "take as long to load, raise partition.patience"
+            f"each; free now: {free or 'nothing'}), partitions in flight: {doing[:8]}{left_out}; what is "
+            f"done is kept, and `ullage run --resume {self.session.folder.path} --on {self.address}` goes "
+            "on; where models take as long to load, raise partition.patience"
         )
 
 

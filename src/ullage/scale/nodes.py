@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -13,12 +13,12 @@ from ullage.errors import InputError
 from ullage.facts.bundled import TINY, local_path
 from ullage.records.parts import Parts
 from ullage.runtime.session import Session
-from ullage.scale import looking
+from ullage.scale import actor, looking
 from ullage.scale.looking import Asked, ends_of, look, source_of, version_of
 from ullage.scale.share import Share
 from ullage.spec.installed import find_engine
-from ullage.store import is_url
-from ullage.workloads.inputs import part_paths, paths_of
+from ullage.urls import client_of, is_url
+from ullage.workloads.inputs import part_paths, paths_of, urls_of
 
 ANSWER_SECONDS: Final = 120.0
 """In which a node says what it has: a process is started for it, and imports nothing heavy."""
@@ -72,6 +72,9 @@ def asked_of(session: Session, parts: Parts) -> Asked:
             loaded = planned.precision.quantization is not None or scheme.on_load is None
             packages = scheme.packages if loaded or scheme.on_load is None else (scheme.on_load.package,)
             modules |= {package: package.replace("_", "-") for package in packages}
+    for url in urls_of(session.workload):
+        package, brings = client_of(url)
+        modules[package] = brings
     folder = (parts.path / FOLDER).resolve()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     token = token_hex(8)
@@ -103,17 +106,13 @@ def check_nodes(nodes: Sequence[Node], asked: Asked, address: str) -> None:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    by_value: Any = ray.cloudpickle
-    by_value.register_pickle_by_value(looking)
-    try:
+    with as_they_stand():
         remote: Any = ray.remote(look)
         tasks = {}
         for node in nodes:
             at = NodeAffinitySchedulingStrategy(node.id, soft=False)
             options = remote.options(num_cpus=0, max_retries=0, scheduling_strategy=at)
             tasks[options.remote(asked, node.id)] = node
-    finally:
-        by_value.unregister_pickle_by_value(looking)
     answered, silent = ray.wait([*tasks], num_returns=len(tasks), timeout=ANSWER_SECONDS)
     wrong = [(tasks[each], line) for each in answered for line in _answer(ray.get, each, tasks[each], asked)]
     for each in silent:
@@ -125,6 +124,22 @@ def check_nodes(nodes: Sequence[Node], asked: Asked, address: str) -> None:
         wrong = [each for each in wrong if each[0].id in there]  # one that was lost meanwhile is no obstacle
     if wrong:
         raise InputError(*(f"--on {address}: {line}" for line in told(wrong)))
+
+
+@contextmanager
+def as_they_stand() -> Iterator[None]:
+    """Inside, what looks around on a node is sent as it stands: Ullage may be another there, or missing."""
+    import ray
+
+    by_value: Any = ray.cloudpickle
+    modules = (actor, looking)
+    for module in modules:
+        by_value.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in modules:
+            by_value.unregister_pickle_by_value(module)
 
 
 def _answer(get: Callable[[Any], list[str]], task: Any, node: Node, asked: Asked) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ullage.spec.mistake import Mistake
 from ullage.spec.section import Section
 from ullage.spec.workload import Workload
-from ullage.store import is_url, wrong_with
+from ullage.urls import is_url, wrong_with
 
 
 def mistakes_in_urls(workload: Workload, section: Section) -> Iterator[Mistake]:

@@ -28,8 +28,7 @@ def plan_cluster(
     Each node type has as many replicas as do most records a second: on 1, 2, 4, ... or all of its cards. A
     partition has `partition` records, else what the workload says, else as many as are soonest done.
     Raises InputError for other nodes and for a workload that nothing is held of, UnsupportedError for nodes
-    without cards, DoesNotFitError for a node
-    on which it does not fit.
+    without cards, DoesNotFitError for a node on which it does not fit.
     """
     from ullage.facts.node import parse_nodes
     from ullage.planning.cluster.shares import cluster_plan

@@ -19,12 +19,12 @@ Look = Callable[[int, bytes], int | None]
 comes after it is of the input."""
 
 
-def cut(path: Path, partition: Partition, look: Look) -> Iterator[Part]:
+def cut(path: Path, partition: Partition, look: Look, name: str = "") -> Iterator[Part]:
     """The partitions of the lines of a file, one after another; nothing of them is held.
 
     One ends before the record with which it would exceed `partition`; blank lines are no records, and belong
     to what they follow. `look` is shown each record, b"" of one longer than PIECE, and may raise. Raises
-    InputError for a file that cannot be read, or holds no records.
+    InputError for a file that cannot be read, or holds no records, by its `name`.
     """
     most = parse_bytes(partition.bytes)
     part, items = Part(0, 0, 0, 0, 0, 0, 0), 0
@@ -49,7 +49,7 @@ def cut(path: Path, partition: Partition, look: Look) -> Iterator[Part]:
             part.records + (not blank),
         )
     if not part.records and not part.number:
-        raise InputError(f"{path}: holds no records")
+        raise InputError(f"{name or path}: holds no records")
     yield part
 
 

@@ -122,23 +122,29 @@ def execute(plan: Plan, folder: Path, options: Options, begun: Begun = Begun()) 
             record = record_of(session, time.monotonic() - started, resumed=begun.resumed)
             if begun.carrier is not None:
                 record = record_of_all(record)
-        if find_kind(plan.workload.kind).reporter:
-            report_anyway(session, record)
-        run.write_record(record)  # last: a folder that has it is complete
-        try:
-            run.drop_partitions()
-        except InputError as error:
-            session.say(f"the run is complete, but its partitions could not be removed: {error}")
-        partition = plan.workload.partition
-        if partition is not None and partition.store is not None:
-            session.progress.note(f"the results are in {run.path}; none stay in {partition.store}")
-        if begun.carrier is None:
-            leave_evidence(session, [(record, session.begun_with)], run, known_as)
-        else:
-            waits = plan.gpus.abilities.processor and share_a_machine(record.outcome)
-            alone = replicas_of_a_card(plan) == 1 and not waits
-            leave_evidence(session, records_of_each_kind(record), run, known_as, timed=alone)
+        _end(session, record, begun.carrier, known_as)
     return record
+
+
+def _end(session: Session, record: Record, carrier: Carrier | None, known_as: Workload) -> None:
+    """Writes the pages and the record of work that is done, and what later plans learn of it."""
+    plan, run = session.plan, session.folder
+    if find_kind(plan.workload.kind).reporter:
+        report_anyway(session, record)
+    run.write_record(record)  # last: a folder that has it is complete
+    try:
+        run.drop_partitions()
+    except InputError as error:
+        session.say(f"the run is complete, but its partitions could not be removed: {error}")
+    partition = plan.workload.partition
+    if partition is not None and partition.store is not None:
+        session.progress.note(f"the results are in {run.path}; none stay in {partition.store}")
+    if carrier is None:
+        leave_evidence(session, [(record, session.begun_with)], run, known_as)
+    else:
+        waits = plan.gpus.abilities.processor and share_a_machine(record.outcome)
+        alone = replicas_of_a_card(plan) == 1 and not waits
+        leave_evidence(session, records_of_each_kind(record), run, known_as, timed=alone)
 
 
 def _settled(plan: Plan, partition: Partition) -> Plan:

@@ -18,7 +18,8 @@ from ullage.records.contents import digest
 from ullage.runtime.source import base_named, is_adapter, source_of
 from ullage.spec.role import Role
 from ullage.spec.workload import Workload
-from ullage.store import Store, is_url, mark_of
+from ullage.store import Store, mark_of
+from ullage.urls import is_url
 from ullage.workloads.kind import MADE
 from ullage.workloads.registry import find_kind
 
@@ -83,9 +84,8 @@ def _made_by(kind: str, path: Path) -> str:
 
 def fetch_files(workload: Workload) -> None:
     """Sees that what the workload names in a store is here, as it is now. Raises InputError."""
-    for name in _named(workload):
-        if is_url(name):
-            fetch(name)
+    for name in filter(is_url, _named(workload)):
+        fetch(name)
 
 
 def check_fetched(workload: Workload, inputs: Sequence[Mapping[str, str]]) -> None:
@@ -100,6 +100,14 @@ def check_fetched(workload: Workload, inputs: Sequence[Mapping[str, str]]) -> No
         before = [dict(entry) for entry in inputs if entry.get("role") == name]
         if is_url(role.model) and before != list(_parts_in_store(name, role)):
             raise InputError(f"{role.model}: was replaced since this run began; start a new run")
+
+
+def urls_of(workload: Workload) -> Iterator[str]:
+    """What the workload names in a store: inputs, models, and where partitions lie."""
+    partition = workload.partition
+    stores = () if partition is None or partition.store is None else (partition.store,)
+    models = (role.model for role in workload.roles.values())
+    return filter(is_url, (*_named(workload), *models, *stores))
 
 
 def _named(workload: Workload) -> tuple[str, ...]:

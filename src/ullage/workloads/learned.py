@@ -83,7 +83,8 @@ def times(known: Evidence | None, workload: Workload, gpus: GpuSet, here: Here |
     from ullage.records.observation import shape_of
     from ullage.records.timing import times_of
 
-    return times_of(known.timings, key, gpus.name, shape_of(workload), version("ullage"))
+    shape = shape_of(workload, sizes=False)  # of each phase, its manner has them
+    return times_of(known.timings, key, gpus.name, shape, version("ullage"))
 
 
 def _key(known: Evidence, gpus: GpuSet, here: Here | None) -> Key | None:

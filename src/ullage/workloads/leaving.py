@@ -32,13 +32,14 @@ def leave_evidence(
     model leaves nothing: its process is not what a plan is for."""
     if not session.plan.phases:
         return
-    shape, name = shape_of(known_as), run.path.resolve().name
+    shape, sizeless = shape_of(known_as), shape_of(known_as, sizes=False)
+    name = run.path.resolve().name
     date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     found: list[Observation | Timing] = []
     for record, held in records:
         found += observations_of(record, shape, name, date, held)
         if timed:
-            found += timings_of(record, session.plan, shape, name, date, _packages(session.plan))
+            found += timings_of(record, session.plan, sizeless, name, date, _packages(session.plan))
     said = keep_evidence(found)
     if said:
         session.say(said)

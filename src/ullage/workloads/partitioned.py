@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol, cast
 from ullage.errors import InputError, UnsupportedError
 from ullage.planning.plan import Plan
 from ullage.records.atomic import sha256_of
-from ullage.records.attempts import SHARING
+from ullage.records.attempts import LEFT_OUT, SHARING
 from ullage.records.ended import Ended
 from ullage.records.folder import MANIFEST, RunFolder
 from ullage.records.journal import Journal
@@ -130,8 +130,10 @@ def run_partitions(session: Session, carrier: Carrier) -> None:
     parts.clear()
     with carrier.ready(session, parts):
         if parts.count is None:
+            path, base = partitioner.input_of(session.plan), session.plan.base
+            name = str(path.relative_to(base) if path.is_relative_to(base) else path)  # as the file has it
             with partitioner.looked_over(session) as look:
-                parts.cut(cut(partitioner.input_of(session.plan), partition, look))
+                parts.cut(cut(path, partition, look, name))
         carrier.carry(session, parts)
     parts.collect()
     merge(parts, session.journal, session.folder.path)
@@ -236,9 +238,11 @@ def accounts(parts: Parts) -> dict[str, object]:
         if each.ended >= last.get(each.actor, 0.0):  # what it measured covers all that it did before
             last[each.actor] = each.ended
             told |= {"held": each.held, "measured": each.measured, "environment": each.environment}
-    noted = Counter[object]()
+    noted, unfit = Counter[object](), dict[object, None]()
     for row in parts.attempts():
         noted[row.get("what")] += 1
+        if row.get("what") == LEFT_OUT:
+            unfit[row.get("why")] = None
         if SHARING in row and row.get("actor") in actors:
             actors[str(row["actor"])][SHARING] = row[SHARING]
     return {
@@ -247,6 +251,7 @@ def accounts(parts: Parts) -> dict[str, object]:
         "lost": noted["lost"],
         "trials": noted["tried"],
         "rejected": len(parts.rejected()),
+        **({LEFT_OUT: list(unfit)} if unfit else {}),
         ACTORS: actors,
     }
 

@@ -14,8 +14,9 @@ from ullage.facts.health.finding import Finding, note, ok, problem
 from ullage.facts.hub import asking_nobody
 from ullage.files import placed
 from ullage.planning.device_maps import device_maps
-from ullage.store import Store, is_url
+from ullage.store import Store
 from ullage.units import gib
+from ullage.urls import is_url
 from ullage.workloads.fidelity import any_counted
 from ullage.workloads.outcomes import gpu_set
 from ullage.workloads.planned import models_of, needs_card, plan

@@ -12,8 +12,8 @@ from ullage.records.record import Record
 from ullage.runtime.session import Session
 from ullage.spec.workload import Workload
 from ullage.workloads.comparing import check_files
+from ullage.workloads.recorded import workload_of_run
 from ullage.workloads.registry import find_kind
-from ullage.workloads.runs import workload_of_run
 from ullage.workloads.wholeness import finished
 
 

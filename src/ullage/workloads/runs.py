@@ -1,17 +1,16 @@
-"""Runs of plans: begun, taken up, and what they were to do."""
+"""Runs of plans: begun and taken up."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from ullage.errors import FormatError, InputError, UnsupportedError
+from ullage.errors import UnsupportedError
 from ullage.records.folder import RunFolder
-from ullage.records.places import found_base
 from ullage.workloads.outcomes import gpu_set
 from ullage.workloads.planned import plan
+from ullage.workloads.recorded import planned_of_run, workload_of_run
 
 if TYPE_CHECKING:
     from ullage.facts.gpu import GpuSet
@@ -148,7 +147,7 @@ def resume(
         from ullage.workloads.wholeness import finished
 
         record = finished(held)
-        if not (retry and anything_failed(held, _planned(held))):
+        if not (retry and anything_failed(held, planned_of_run(held))):
             return record
     from ullage.runtime.opening import Options
     from ullage.workloads.comparing import check_files
@@ -159,7 +158,7 @@ def resume(
 
     workload, found = workload_of_run(held, base=base)
     check_files(held, workload, found)
-    document = _planned(held)
+    document = planned_of_run(held)
     made = plan_of(document, f"{held.path}/manifest.json", found)
     options = Options(download, quiet, verbose=verbose, allow_nan=allow_nan)
     return execute(
@@ -173,44 +172,6 @@ def resume(
             prepare=partial(take_back_failed, planned=document) if retry else None,
         ),
     )
-
-
-def base_of_run(run: RunFolder, base: str | Path | None = None) -> Path:
-    """The folder that a run's paths are relative to: `base`, else where it was, seen from the run's folder.
-
-    Raises InputError where that is no folder.
-    """
-    said = run.manifest().base
-    found = Path(base).resolve() if base is not None else found_base(said, run.path)
-    if found is None:
-        raise InputError(f"{run.path}: does not say where its inputs are; say it: --base FOLDER")
-    if not found.is_dir():
-        raise InputError(f"{run.path}: its inputs are not in {found}; say where they are now: --base FOLDER")
-    return found
-
-
-def _planned(run: RunFolder) -> Mapping[str, object]:
-    """The document of a run's plan."""
-    manifest = run.manifest()
-    if "settled" not in manifest.plan:
-        what = "what its plan is of: it is of an earlier version"
-        raise FormatError(f"{run.path}/manifest.json: lacks {what}; it was not written by this ullage")
-    return manifest.plan
-
-
-def workload_of_run(
-    run: RunFolder, overrides: Sequence[str] = (), base: str | Path | None = None
-) -> tuple[Workload, Path]:
-    """What a run was to do, changed by `overrides`, and the folder its paths are relative to."""
-    from ullage.workloads.loading import workload_of
-
-    document = _planned(run)
-    return workload_of(document, f"{run.path}/manifest.json", overrides), base_of_run(run, base)
-
-
-def gpus_of_run(run: RunFolder) -> str:
-    """The GPUs a run was planned for, as `--gpus` takes them."""
-    return str(_planned(run)["asked"])
 
 
 def next_folder(workload: Workload) -> Path:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ullage.copies import OBJECTS
 from ullage.files import data_home, hub_home, model_cache
 
 UNLIMITED: Final = 2**60
@@ -33,7 +34,8 @@ class Disk:
 class Host:
     """Bytes, None where nobody tells. `limit` is what a container may take of the memory, None without one,
     and `taken` what of that is taken. `offline` says that no hub is asked, `token` that one is given;
-    `processors` are those that this process may run on; `python` and `system` are versions."""
+    `processors` are those that this process may run on; `copies` are of objects in stores; `python` and
+    `system` are versions."""
 
     python: str
     system: str
@@ -45,12 +47,13 @@ class Host:
     processors: int
     cache: Disk
     home: Disk
+    copies: Disk
     offline: bool
     token: bool
 
 
 def read_host(root: Path = Path("/")) -> Host:
-    """What `root`'s /proc and /sys tell, and the folders of models and of evidence. Raises nothing."""
+    """What `root`'s /proc and /sys tell, and the folders of models, evidence and copies. Raises nothing."""
     told = _meminfo(root / "proc/meminfo")
     limit, taken = memory_limit(root)
     memory = told.get("MemTotal")
@@ -65,6 +68,7 @@ def read_host(root: Path = Path("/")) -> Host:
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         _disk(model_cache()),
         _disk(data_home()),
+        _disk(data_home() / OBJECTS),
         any(os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in HUB),
         bool(os.environ.get("HF_TOKEN")) or (hub_home() / "token").is_file(),
     )

@@ -34,6 +34,12 @@ def findings_of_host(host: Host) -> Iterator[Finding]:
         )
     yield _cache(host.cache)
     yield _home(host.home)
+    if host.copies.held:
+        yield note(
+            "copies",
+            f"{host.copies.folder}: {gib(host.copies.held)}, of objects in stores, which no run removes",
+            "delete it while nothing runs: what is still needed is fetched again",
+        )
     token = "; a token is given" if host.token else ""
     if host.offline:
         yield note("hub", f"is not asked: HF_HUB_OFFLINE is set{token}", "unset it to fetch models")

@@ -30,9 +30,9 @@ NO_WAY_BACK: Final = (
     "(backend: auto_trainable) keep 16-bit copies that were not held against a step"
 )
 """`SUPPORTS_TRAINING` of nn_modules/qlinear/marlin.py there; torch.py multiplies with what it dequantizes."""
-_GPTQ_8: Final = Slowdown(host=1.3, memory=0.57, compute=1.0)
-_GPTQ_4: Final = Slowdown(host=0.95, memory=0.39, compute=1.0)
-_AWQ: Final = Slowdown(host=1.28, memory=0.39, compute=1.0)
+_GPTQ_8: Final = Slowdown(host=1.3, memory=0.57, compute=1.0, of="an A100")
+_GPTQ_4: Final = Slowdown(host=0.95, memory=0.39, compute=1.0, of="an A100")
+_AWQ: Final = Slowdown(host=1.28, memory=0.39, compute=1.0, of="an A100")
 """Tokens per second beside those of BF16 in Qwen2.5's speed benchmark (auto_gptq 0.6, AutoAWQ, A100). Prompts
 are too small a part of its figures to tell what they take. They stand in for gptqmodel's kernels too, which
 nobody has published figures of."""

@@ -35,7 +35,7 @@ INT8: Final = Scheme(
     # times (benchmarks/results/gpu-NVIDIA-H200.json); at which rate it reads is assumed. Of the parts of a
     # product those for outliers are two fifths: transformers' threshold is 6.0, and 0.0 leaves them out
     # (benchmarks/measured/bitsandbytes-0.45-speed.csv).
-    slowdown=Slowdown(host=3.3, memory=0.6, compute=2.2),
+    slowdown=Slowdown(host=3.3, memory=0.6, compute=2.2, of="an H200"),
     product=QuantizedInput(input=1, result=4, gives="fp16"),  # backends/cuda/ops.py of bitsandbytes 0.50
     least_capability=(7, 5),  # bitsandbytes 0.50, installation guide
     offloads=False,  # transformers 5.19, quantizers/quantizer_bnb_8bit.py
@@ -54,15 +54,20 @@ def _on_load(loss: float, double: bool, vllm: str | None = None, bits: int | Non
     return OnLoad("BitsAndBytesConfig", options, "bitsandbytes", loss, TRADE_4, compute, vllm, bits)
 
 
+_FOUR_BITS: Final = Dequantized(rows=2, fuses=True)
+"""For more than one row of input, and from bitsandbytes 0.50 on for more than 4 to 512, by card and matrix
+(`_gemm_4bit_use_custom_cuda` of its backends/cuda/ops.py)."""
 NF4: Final = Scheme(
-    name="nf4",  # an fp32 absmax per 64 elements; dequantized whole for more than one row of input
+    name="nf4",  # an fp32 absmax per 64 elements
     parts=(Part(4, "element"), Part(32, "block", 64), CODE_BOOK),
     replaces=LINEAR,
     methods=frozenset({"bitsandbytes"}),
-    # 8 layers of 4,096 on an H200: a token 1.1 ms a layer, for 0.85 in bf16; 8,192 read as fast. At which
-    # rate it dequantizes: batches of 8 on an H100 (benchmarks/measured/bitsandbytes-0.45-speed.csv).
-    slowdown=Slowdown(host=1.3, memory=0.65, compute=1.1),
-    product=Dequantized(rows=2),
+    # 8 layers of 4,096 on an H200: a token 1.1 ms a layer, for 0.85 in bf16. To dequantize first took an
+    # H100's host 0.46 ms more (benchmarks/measured/bitsandbytes-0.45-speed.csv). Prompts of 512 tokens on an
+    # A100 took 43 ms more than in fp16, in batches of 1 and of 16 (bitsandbytes-others-speed.csv): that is
+    # dequantizing, and the product takes no longer. At which rate what is stored is multiplied is assumed.
+    slowdown=Slowdown(host=1.3, memory=0.65, compute=1.0, unpacking=0.55, of="an H100"),
+    product=_FOUR_BITS,
     on_load=_on_load(0.03, double=False, vllm="bitsandbytes", bits=4),
     least_capability=(6, 0),  # bitsandbytes 0.50, installation guide
     offloads=False,  # transformers 5.19, quantizers/quantizer_bnb_4bit.py
@@ -80,8 +85,9 @@ NF4_DOUBLE: Final = Scheme(
     ),
     replaces=LINEAR,
     methods=frozenset({"bitsandbytes"}),
-    slowdown=Slowdown(host=1.5, memory=0.65, compute=1.1),  # of the host: one token on an H100, same source
-    product=Dequantized(rows=2),
+    # Of the host: one token on an H100, and batches (same source).
+    slowdown=Slowdown(host=1.5, memory=0.65, compute=1.0, unpacking=0.55, of="an H100"),
+    product=_FOUR_BITS,
     on_load=_on_load(0.035, double=True),
     least_capability=(6, 0),
     offloads=False,

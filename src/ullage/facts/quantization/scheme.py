@@ -29,11 +29,13 @@ class Part(NamedTuple):
 class Dequantized(NamedTuple):
     """A product that first turns the whole weight into the compute dtype, from `rows` input rows on.
 
-    `unpacked` bytes an element are held beside it while that is done.
+    `unpacked` bytes an element are held beside it while that is done. `fuses`: for a few rows some kernels
+    multiply what is stored instead; up to how many, card and shape of the matrix say. Memory counts on none.
     """
 
     rows: int
     unpacked: int = 0
+    fuses: bool = False
 
 
 class QuantizedInput(NamedTuple):
@@ -49,12 +51,15 @@ class QuantizedInput(NamedTuple):
 
 class Slowdown(NamedTuple):
     """What products of quantized weights take beside those in 16 bits: `host` is a factor of the host's time
-    for a layer, `compute` of the operations of a prompt, `memory` the share of the rate at which 16-bit
-    weights are read."""
+    for a layer of seven matrices, to which `unpacking` is added where they are dequantized whole, `compute` a
+    factor of the operations of a prompt, `memory` the share of the rate at which 16-bit weights are read.
+    `of` is the card that it was measured on."""
 
     host: float
     memory: float
     compute: float
+    unpacking: float = 0.0
+    of: str = ""
 
 
 class OnLoad(NamedTuple):

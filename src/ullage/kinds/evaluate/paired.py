@@ -19,7 +19,7 @@ from ullage.measures.proportions import mcnemar
 from ullage.measures.telling_apart import paired_difference
 from ullage.phases.blocks import own_section
 from ullage.records.folder import RunFolder
-from ullage.workloads.runs import workload_of_run
+from ullage.workloads.recorded import workload_of_run
 from ullage.workloads.wholeness import finished
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from ullage.records.folder import RunFolder
 from ullage.runtime.opening import Options
 from ullage.workloads.comparing import check_files
 from ullage.workloads.execution import Begun, execute
-from ullage.workloads.runs import gpus_of_run, next_folder, plan_here, workload_of_run
+from ullage.workloads.recorded import gpus_of_run, workload_of_run
+from ullage.workloads.runs import next_folder, plan_here
 from ullage.workloads.wholeness import finished
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ def best_partition(crews: Sequence[Crew], examples: int, batch: int) -> int:
     def late(records: int) -> float:
         return wall_seconds(crews, records, examples) + max(crew.partition(records) for crew in crews)
 
-    most = max(ceil(examples / sum(crew.replicas for crew in crews) / batch), 1)
+    most = max(ceil(examples / batch), 1)
     tried, size = [], 1.0
     while size < most:
         tried.append(ceil(size))
