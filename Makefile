@@ -7,7 +7,7 @@ BROWSER := $(shell command -v chromium || command -v google-chrome)
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/pip install -q --no-compile --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo pages test test-vllm attack bench accuracy coverage lint docs clean
+.PHONY: demo pages test suite site test-vllm attack bench accuracy coverage lint docs clean
 
 # Plans the example workloads (some do not fit); then, on the processor and with the bundled model, asks it something
 # and shows every kind: extracts its states, evaluates it, lets it play with a probe that listens, lets it verify,
@@ -18,12 +18,16 @@ demo: .venv/run
 	@echo; echo "== python examples/small/ask.py"; HF_HUB_OFFLINE=1 $(BIN)/python examples/small/ask.py
 	@$(BIN)/ullage demo --all --out . $(if $(SAMPLES),--set evaluate.samples=$(SAMPLES))
 
-# What every change must pass. It lists, as warnings, results of `attack` and `bench` whose sources have changed
-# since, and fails for one that is missing or damaged. Each process takes one half, and files are not torn apart:
-# what a file's tests share is made once.
+# What every change must pass.
+test: lint site suite
+
+# Lists, as warnings, results of `attack` and `bench` whose sources have changed since, and fails for one that is missing
+# or damaged. Each process takes one half, and files are not torn apart: what a file's tests share is made once.
 # Where there is a browser the planner page is looked at in it; what it looked like, light and dark, is in .screenshots.
-test: .venv/dev .venv/storage $(if $(BROWSER),.venv/browser) lint
+suite: .venv/dev $(if $(BROWSER),.venv/browser)
 	HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2 --dist worksteal
+
+site: .venv/dev
 	$(BIN)/zensical build --strict
 
 # What needs vLLM (its build for processors) or presidio, which `make test` skips; they have a virtual environment of
@@ -71,27 +75,20 @@ docs: .venv/dev
 	$(PIP) -e .
 	@touch $@
 
-# torch first: the pin keeps other packages from pulling a CUDA build.
-.venv/run: .venv/core
-	$(PIP) torch==2.13.0
+.venv/run: .venv/python pyproject.toml constraints.txt
 	$(PIP) -e ".[run,evaluate,image,serve]"
-	@touch $@
+	@touch .venv/core $@
 
-.venv/dev: .venv/run
-	$(PIP) -e ".[run,plot,image,openai,evaluate,memory,serve]"
-	$(PIP) hatchling schemathesis pytest pytest-xdist coverage hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf peft zensical mkdocstrings-python
-	@touch $@
+# What demos and tests need at once, for every call of pip looks at all of it again. A pin that no longer goes with
+# the others fails here.
+.venv/dev: .venv/python pyproject.toml constraints.txt
+	$(PIP) -e ".[run,plot,image,openai,evaluate,memory,serve,storage]" hatchling schemathesis pytest pytest-xdist coverage hypothesis ruff mypy import-linter types-PyYAML jsonschema numpy gguf peft zensical mkdocstrings-python "moto[s3]" flask flask-cors $(if $(BROWSER),playwright httpx)
+	@touch .venv/core .venv/run $@
 
-# playwright brings no browser of its own here: it drives the one that is installed. Without axe-core, which is
-# fetched, its tests say that they are skipped.
+# playwright brings no browser of its own: it drives the one that is installed. Without axe-core, which is fetched,
+# its tests say that they are skipped.
 .venv/browser: .venv/dev
-	$(PIP) playwright httpx
 	-$(BIN)/python tools/axe.py
-	@touch $@
-
-# Without it tests of stores that answer as S3 does say that they are skipped.
-.venv/storage: .venv/dev
-	-$(PIP) -e ".[storage]" "moto[s3]" flask flask-cors
 	@touch $@
 
 # torchvision and its like ask for another build of torch, and are not needed for text.

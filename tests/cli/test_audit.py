@@ -245,6 +245,33 @@ def test_a_draft_takes_sizes_as_people_write_them(tmp_path):
     ]
 
 
+def test_a_draft_finds_units_that_stand_beside_a_table_or_hold_for_a_document(tmp_path):
+    guide = tmp_path / "guide.md"
+    guide.write_text(
+        "# Guide\nSizes are GiB (2^30 bytes).\n## Weights\n| role | precision | weights | count | verdict |\n"
+        "|---|---|---:|---|---|\n| judge | nf4 (as planned) | 39.78 (39.00-40.10) | 4 | fits |\n"
+        "## Cards in MB\n| phase | gpu:0 A100 | GB free | time |\n|---|---|---|---|\n"
+        "| load\u00b9 | 34,000<sup>2</sup> | 1.5[^3] | 3 h |\n"
+        "## Cost\n| cards | price | 80 GB |\n|---|---|---|\n| 8 | 2.99 | 3 |\n"
+    )
+    found = yaml.safe_load(ullage.draft_claims(guide))["claims"]
+    assert [(each["claimed"], each.get("precision"), each["says"]) for each in found] == [
+        ("39.78 GiB", "nf4", "judge, nf4 (as planned), weights: 39.78 (39.00-40.10)"),
+        ("34000 MB", None, "load, gpu:0 A100: 34,000"),
+        ("1.5 GB", None, "load, GB free: 1.5[^3]"),
+    ]
+
+
+def test_a_draft_reads_the_guide_that_is_written_here():
+    guide = Path(__file__).parents[2] / "examples/guide/GPU_REQUIREMENTS.md"
+    found = yaml.safe_load(ullage.draft_claims(guide))["claims"]
+    said = {each["says"]: (each["claimed"], each.get("metric")) for each in found}
+    assert said["player, bf16 (as planned), weights: 131.42"] == ("131.42 GiB", "weights")
+    assert said["weights of player, GiB: 33.47"] == ("33.47 GiB", "weights")
+    assert said["peak, gpu:1 RTX A6000: 37.34"] == ("37.34 GiB", None)
+    assert any(each["claimed"].startswith("146.89") for each in found)
+
+
 def test_a_document_without_tables_is_told_so(said, tmp_path):
     (tmp_path / "guide.md").write_text("It takes 16 GB.\n")
     code, _, err = said(tmp_path / "guide.md", "--draft")

@@ -6,7 +6,6 @@ import openai
 import pytest
 
 CALL = {"name": "weather", "arguments": {"town": "Norby"}}
-BEGINS = ('<tool_call>\n{"name": "', '<tool_call>\n{"name": "weather", "arguments":')
 SAID = [{"role": "user", "content": "How is it in Norby?"}]
 
 
@@ -21,7 +20,9 @@ def chosen(name):
 
 @pytest.fixture(scope="session")
 def calling_folder(tmp_path_factory):
-    """A small model that goes on with one call twice over from where a reply was begun, and ends."""
+    """A small model that says one call twice over, from wherever in it a reply was begun, and ends.
+
+    Its tokens are characters, so that a reply begun for it is read as what it has said itself."""
     import small_models
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -40,17 +41,14 @@ def calling_folder(tmp_path_factory):
     def ids(text):
         return words(text, add_special_tokens=False)["input_ids"]
 
-    rows = []
-    for begins in ("", *BEGINS):
-        read = [*ids(prompt), *ids(begins)]
-        rest = [*ids((whole + whole)[len(begins) :]), words.eos_token_id]
-        rows.append((torch.tensor([read + rest]), torch.tensor([[-100] * len(read) + rest])))
+    read, rest = ids(prompt), [*ids(whole + whole), words.eos_token_id]
+    tokens, labels = torch.tensor([read + rest]), torch.tensor([[-100] * len(read) + rest])
     for _ in range(400):
-        losses = [model(input_ids=tokens, labels=labels).loss for tokens, labels in rows]
-        sum(losses).backward()
+        loss = model(input_ids=tokens, labels=labels).loss
+        loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        if max(loss.item() for loss in losses) < 0.02:
+        if loss.item() < 0.02:
             break
     model.save_pretrained(folder)
     return folder

@@ -13,8 +13,8 @@ for _name in [name for name in os.environ if name.startswith("AWS_")]:
 
 @pytest.fixture(scope="session")
 def server():
-    server = pytest.importorskip("moto.server", reason="moto is not installed (.venv/storage)")
-    pytest.importorskip("s3fs", reason="s3fs is not installed (.venv/storage)")
+    server = pytest.importorskip("moto.server", reason="moto is not installed: make .venv/dev")
+    pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'ullage[storage]'")
     running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()

@@ -114,12 +114,43 @@ def test_cookies_of_other_servers_of_this_machine_hide_no_token(other):
 
 
 @pytest.mark.parametrize(
-    "address", ["/", "/health", "/runs", "/runs/one/report", "/plan.json", "/static/page.css"]
+    "address", ["/", "/health", "/runs", "/runs/one/report", "/plan.json", "/static/x.js"]
 )
 def test_without_the_token_nothing_is_shown_but_how_to_bring_it(address):
-    found = page_of(FILE, token=TOKEN).get(address)
+    page = page_of(FILE, token=TOKEN)
+    found = page.get(address, headers={"Accept": "application/json"})
     assert found.status_code == 401
     assert "open /enter?token=TOKEN once" in found.json()["error"]["message"]
+    shown = page.get(address, headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (shown.status_code, shown.text.count("<h1>401</h1>")) == (401, 1)
+    assert "open /enter?token=TOKEN once" in shown.text
+    assert page.get(re.search(r'stylesheet" href="([^"]+)', shown.text)[1]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("ask", "status"),
+    [
+        (lambda page, headers: page.get("/none", headers=headers), 404),
+        (lambda page, headers: page.get("/?x=1", headers=headers), 422),
+        (lambda page, headers: page.get("/", headers={"Host": "evil.example", **headers}), 400),
+        (lambda page, headers: page.get("/", headers={"Origin": "null", **headers}), 403),
+        (lambda page, headers: page.post("/text", content=b"x" * (2**20 + 1), headers=headers), 413),
+    ],
+)
+def test_a_refusal_is_a_page_and_json_for_who_asks_for_that(ask, status):
+    page = page_of(FILE)
+    shown = ask(page, {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert (shown.status_code, shown.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert (shown.text.count("<h1>"), shown.text.count("<nav")) == (1, 1)
+    told = ask(page, {"Accept": "application/json"})
+    assert told.status_code == status
+    assert told.json()["error"]["message"]
+
+
+def test_what_goes_wrong_with_a_part_has_no_heading_of_a_page():
+    found = page_of(FILE).get("/advice?x=1", headers={"HX-Request": "true"})
+    assert (found.status_code, "<h1" in found.text) == (422, False)
+    assert "unknown parameter" in found.text
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,10 @@ TIMES = (
     "summary.json",
 )
 UIDS = (12345, 23456)
-AS_ANOTHER = ["--clear-groups", "--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
-"""Another uid that may read (Python may lie in a folder of root's), and writes where it owns alone."""
+MAY = "+dac_read_search,+setuid,+setgid"
+AS_ANOTHER = ["--clear-groups", "--inh-caps", MAY, "--ambient-caps", MAY]
+"""Another uid that may read (Python may lie in a folder of root's), writes where it owns alone, and may
+become a third."""
 
 
 def workload(kind, given, model):
@@ -120,11 +122,10 @@ def test_nothing_in_a_folder_names_the_user_the_host_or_a_place(home, kind, abso
 
 @pytest.fixture(scope="module")
 def users():
-    """Processes of two users."""
-    both = [Forks(who=["setpriv", "--reuid", str(uid), "--regid", str(uid), *AS_ANOTHER]) for uid in UIDS]
-    yield both
-    for each in both:
-        each.close()
+    """A process of the first user, whose forks become the second where they are to."""
+    forks = Forks(who=["setpriv", "--reuid", str(UIDS[0]), "--regid", str(UIDS[0]), *AS_ANOTHER])
+    yield forks
+    forks.close()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -138,7 +139,7 @@ def test_a_run_begun_by_one_user_ends_as_another_elsewhere_with_the_same_bytes(t
     data(first / "work")
     (first / "work" / "work.json").write_text(json.dumps(workload(kind, "in/", "models/chat")))
     _own(first, UIDS[0])
-    _as(users[0], first, "run", "work/work.json", "--out", "runs/whole", "--quiet")
+    _as(users, UIDS[0], first, "run", "work/work.json", "--out", "runs/whole", "--quiet")
     shutil.copytree(first / "runs" / "whole", first / "runs" / "half")
     cut(first / "runs" / "half")
     whole = results(first / "runs" / "whole")
@@ -148,9 +149,9 @@ def test_a_run_begun_by_one_user_ends_as_another_elsewhere_with_the_same_bytes(t
     shutil.move(first / "work" / "models", second / "elsewhere" / "models")
     shutil.rmtree(first / "work")
     _own(second, UIDS[1])
-    refused = _as(users[1], second, "run", "--resume", "taken", "--quiet", code=2)
+    refused = _as(users, UIDS[1], second, "run", "--resume", "taken", "--quiet", code=2)
     assert "--base" in refused
-    _as(users[1], second, "run", "--resume", "taken", "--base", "elsewhere", "--quiet")
+    _as(users, UIDS[1], second, "run", "--resume", "taken", "--base", "elsewhere", "--quiet")
     assert results(second / "taken") == whole
     assert stat.S_IMODE((second / "taken").stat().st_mode) == 0o700
     assert {path.stat().st_uid for path in (second / "taken").rglob("*")} == {UIDS[1]}
@@ -161,11 +162,12 @@ def _own(folder, uid):
         os.chown(path, uid, uid, follow_symlinks=False)
 
 
-def _as(user, folder, *arguments, code=0):
+def _as(users, uid, folder, *arguments, code=0):
     """Runs Ullage as a user in a folder; what it said."""
-    first = f"os.environ.update(HOME={str(folder)!r}, ULLAGE_HOME={str(folder / 'evidence')!r})\n"
+    first = f"os.setresgid({uid}, {uid}, {uid})\nos.setresuid({uid}, {uid}, {uid})\n"
+    first += f"os.environ.update(HOME={str(folder)!r}, ULLAGE_HOME={str(folder / 'evidence')!r})\n"
     first += "for name in ('USER', 'LOGNAME'): os.environ.pop(name, None)"
-    done = user.run(*arguments, folder=folder, first=first)
+    done = users.run(*arguments, folder=folder, first=first)
     assert done.returncode == code, done.stderr
     return done.stderr
 

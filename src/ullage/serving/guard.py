@@ -17,6 +17,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Form = Callable[[Scope, Refusal], tuple[str, bytes]]
+"""A refusal in the form that a request asks for: the kind of its body, and the body."""
 
 LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 SENT: Final = "Authorization: Bearer TOKEN"
@@ -63,12 +65,17 @@ def is_loopback(address: str) -> bool:
         return False
 
 
+def as_json(scope: Scope, refusal: Refusal) -> tuple[str, bytes]:
+    """What programs read."""
+    return "application/json", json.dumps(refusal.body).encode()
+
+
 class Guard:
     """Lets requests through to `app` whose body is there, whole."""
 
-    def __init__(self, app: App, door: Door, told: Callable[[str, int], None]) -> None:
-        """`told` is told the path and the status of every answer."""
-        self._app, self._door, self._told = app, door, told
+    def __init__(self, app: App, door: Door, told: Callable[[str, int], None], form: Form = as_json) -> None:
+        """`told` is told the path and the status of every answer; `form` is that of refusals."""
+        self._app, self._door, self._told, self._form = app, door, told, form
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -90,7 +97,7 @@ class Guard:
         except asyncio.CancelledError:  # the server ends, and has waited as long as it does
             if begun:
                 raise
-            await refuse(ended(), told)
+            await refuse(ended(), told, self._form(scope, ended()))
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.lower(): value for name, value in scope["headers"]}
@@ -100,10 +107,12 @@ class Guard:
             body = await asyncio.wait_for(self._body(headers, coming.next), self._door.reading)
         except TimeoutError:
             said = f"its body did not come within {self._door.reading:g} s"
-            await refuse(Refusal(408, said, "request_timeout"), send)
+            late = Refusal(408, said, "request_timeout")
+            await refuse(late, send, self._form(scope, late))
         except Refusal as refusal:
             waits = b"expect" in headers  # to be told to go on, and sends no body now
-            await refuse(refusal, send, None if waits else coming, self._door.reading)
+            form = self._form(scope, refusal)
+            await refuse(refusal, send, form, None if waits else coming, self._door.reading)
         except ConnectionError:
             return
         else:
@@ -159,14 +168,20 @@ class _Coming:
             await self.next()
 
 
-async def refuse(refusal: Refusal, send: Send, coming: _Coming | None = None, seconds: float = 0.0) -> None:
-    """Answers with a refusal.
+async def refuse(
+    refusal: Refusal,
+    send: Send,
+    said: tuple[str, bytes],
+    coming: _Coming | None = None,
+    seconds: float = 0.0,
+) -> None:
+    """Answers with a refusal, of which `said` are the kind and the body.
 
     Of a body that is still `coming` the rest is taken, for so many seconds, before the connection may be
     closed: else whoever sends it all first finds it broken, and never reads why. Without it, it is closed.
     """
-    body = json.dumps(refusal.body).encode()
-    headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **refusal.headers}
+    kind, body = said
+    headers = {"Content-Type": kind, "Content-Length": str(len(body)), **refusal.headers}
     if coming is None:
         headers["Connection"] = "close"
     sent = [(name.lower().encode(), value.encode()) for name, value in headers.items()]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -21,7 +22,18 @@ _CELL: Final = re.compile(
     rf"[~+<>\u2248\u2264\u2265]?\s*({_NUMBER})\s*({_BYTES})?"
     rf"(?:\s*(?:-|\u2013|to)\s*({_NUMBER})\s*({_BYTES})?)?(?![\d,.]*\d)\b.*"
 )
-_UNIT: Final = re.compile(r"\(([KMGT]i?B)\)")
+_BARE: Final = re.compile(
+    rf"[~+<>\u2248\u2264\u2265]?\s*(?:{_NUMBER})\s*(?:(?:-|\u2013|to)\s*(?:{_NUMBER})\s*)?(?:[(\[].*|[^\w.,]*)"
+)
+"""A number alone, or with its ends or a note in brackets: its unit may stand elsewhere."""
+_UNIT: Final = re.compile(rf"(?<![\d.])(?<![\d.]\s)\b({_BYTES})\b(?!/)")
+"""A unit that belongs to no number before it, and to no speed."""
+_EVERYWHERE: Final = re.compile(rf"\b(?:are|is|in)\s+({_BYTES})\b(?!/)", re.IGNORECASE)
+"""How a document says the unit of all its tables."""
+_NOTE: Final = re.compile(
+    r"<sup>.*?</sup>|</?[a-z][^>]*>|[\u00b9\u00b2\u00b3\u2070-\u2079\u2020\u2021]", re.IGNORECASE
+)
+"""Tags, and marks of footnotes."""
 PRECISIONS: Final = {
     "fp32": r"fp32|float32|full precision",
     "fp16": r"fp16|float16|half",
@@ -30,8 +42,20 @@ PRECISIONS: Final = {
     "nf4": r"nf4|int4|4-?\s?bit",
 }
 """How headings of columns and rows name what weights are stored in."""
-METRICS: Final = {"weights": "weights", "kv_cache": r"kv[- ]?cache"}
+METRICS: Final = {
+    "weights": "weights",
+    "kv_cache": r"kv[- ]?cache",
+    "activations": "activations?",
+    "captures": "captures?",
+    "logits": "logits",
+    "fragmentation": "fragmentation",
+}
 """How they name what is claimed."""
+_HELD: Final = re.compile(
+    rf"\b(?:{'|'.join((*METRICS.values(), *PRECISIONS.values()))}|memory|v?ram|peak|total|overhead|gpu)\b",
+    re.IGNORECASE,
+)
+"""What columns are called that have sizes, and not counts, where the unit stands outside of the table."""
 HEAD: Final = """\
 # Claims that may stand in {name}. Each is unconfirmed and is not judged: look at what the document
 # says, name the model and its settings, take `unconfirmed` away; remove what is no claim (a card's size).
@@ -39,11 +63,12 @@ HEAD: Final = """\
 
 
 class Cell(NamedTuple):
-    """A cell of a table with a size in it: where it stands, and the words around it."""
+    """A cell of a table with a size in it: where it stands, and the words around it; `row` are the cells
+    before the first with a number."""
 
     line: int
     section: str
-    row: str
+    row: tuple[str, ...]
     column: str
     text: str
     claimed: str
@@ -69,15 +94,16 @@ def drafted(path: Path) -> str:
 
 def _proposed(cell: Cell) -> dict[str, object]:
     found: dict[str, object] = {"claimed": cell.claimed, "lines": [cell.line], "section": cell.section}
-    found["says"] = f"{cell.row}, {cell.column}: {cell.text}"
+    row = " ".join(cell.row)
+    found["says"] = f"{', '.join((*cell.row, cell.column))}: {cell.text}"
     model = _model(cell)
     if model:
         found["model"] = model
     for name, words in PRECISIONS.items():
-        if re.search(words, f"{cell.column} {cell.row}", re.IGNORECASE):
+        if re.search(words, f"{cell.column} {row}", re.IGNORECASE):
             found["precision"] = name
             break
-    said = (cell.column, cell.row, cell.section)
+    said = (cell.column, row, cell.section)
     named = (
         name for text in said for name, words in METRICS.items() if re.search(words, text, re.IGNORECASE)
     )
@@ -90,12 +116,12 @@ def _model(cell: Cell) -> str:
     """The model of the catalog that a row, its column or its section names, else that whose name is nearest
     to the row's first cell; nothing where none is near."""
     names = _names()
-    for text in (cell.row, cell.column, cell.section):
+    for text in (" ".join(cell.row), cell.column, cell.section):
         words = f"-{_plain(text)}-"
         held = [name for name in names if f"-{name}-" in words]
         if held:
             return names[max(held, key=len)]
-    found = nearest(re.sub(r"\s+", "-", cell.row.strip()), names.values(), 1)
+    found = nearest(re.sub(r"\s+", "-", cell.row[0].strip()), names.values(), 1)
     return found[0] if found else ""
 
 
@@ -113,10 +139,11 @@ def _plain(text: str) -> str:
 
 
 def cells(text: str) -> Iterator[Cell]:
-    """Every cell with a size, of the tables of a document: the unit is the cell's own, or its column's."""
+    """Every cell with a size, of the tables of a document: the unit is the cell's own, or its column's; else
+    what stands beside the table, in its heading or for the whole document."""
     headings: dict[int, str] = {}
     lines = text.splitlines()
-    columns: list[str] = []
+    columns: list[tuple[str, str]] = []
     fenced = False
     for at, line in enumerate(lines):
         fenced ^= line.lstrip().startswith("```")
@@ -128,35 +155,60 @@ def cells(text: str) -> Iterator[Cell]:
         if "|" not in line:
             columns = []
         elif at + 1 < len(lines) and _RULE.fullmatch(lines[at + 1].strip()) and "-" in lines[at + 1]:
-            columns = _split(line)
+            around = (*_beside(lines, at), *(headings[level] for level in sorted(headings, reverse=True)))
+            afar = _named(around) or _everywhere(lines)
+            columns = [
+                (each, _named((each,)) or (afar if _HELD.search(each) else "")) for each in _split(line)
+            ]
         elif columns and not _RULE.fullmatch(line.strip()):
             section = " / ".join(said for level, said in sorted(headings.items()) if level > 1)
             yield from _of_row(at + 1, section, columns, _split(line))
 
 
-def _of_row(line: int, section: str, columns: Sequence[str], row: Sequence[str]) -> Iterator[Cell]:
-    for column, text in zip(columns[1:], row[1:], strict=False):
-        claimed = _claimed(text, column)
+def _beside(lines: Sequence[str], at: int) -> tuple[str, ...]:
+    """The lines of prose next to the table whose head is at `at`: after it, before it."""
+    after = next((below for below in range(at, len(lines)) if "|" not in lines[below]), len(lines))
+    near = (next(filter(str.strip, side), "") for side in (lines[after:], reversed(lines[:at])))
+    return tuple(line for line in near if "|" not in line and not line.startswith("#"))
+
+
+def _everywhere(lines: Sequence[str]) -> str:
+    said = (_EVERYWHERE.search(line) for line in lines if "|" not in line)
+    return next((found[1] for found in said if found), "")
+
+
+def _named(texts: Iterable[str]) -> str:
+    """The unit that the first of them names which names one."""
+    return next((found[1] for text in texts if (found := _UNIT.search(text))), "")
+
+
+def _of_row(
+    line: int, section: str, columns: Sequence[tuple[str, str]], row: Sequence[str]
+) -> Iterator[Cell]:
+    name = (row[0], *takewhile(lambda cell: not re.search(r"^\W*\d", cell), row[1:]))
+    for (column, unit), text in zip(columns[1:], row[1:], strict=False):
+        claimed = _claimed(text, unit)
         try:
             parse_amount(claimed)
         except InputError:
             continue
-        yield Cell(line, section, row[0], column, text, claimed)
+        yield Cell(line, section, name, column, text, claimed)
 
 
-def _claimed(text: str, column: str) -> str:
-    """A size and its unit, the cell's own or its column's; nothing where there is none."""
-    found, head = _CELL.fullmatch(text), _UNIT.search(column)
+def _claimed(text: str, unit: str) -> str:
+    """A size and its unit, which is `unit` where it is a number alone; nothing where there is none."""
+    found = _CELL.fullmatch(text)
     if found is None:
         return ""
     low, first, high, last = found.groups()
-    unit = last or first or (head[1] if head else "")
     if first and last and first != last:  # two units, which no claim has
-        low, high, unit = low, None, first
+        high, last = None, None
+    unit = last or first or (unit if _BARE.fullmatch(text) else "")
     return f"{'-'.join(each.replace(',', '') for each in (low, high) if each)} {unit}" if unit else ""
 
 
 def _split(line: str) -> list[str]:
-    """The cells of one line of a table, without bold and code; a bar behind a backslash is part of one."""
-    cells = re.split(r"(?<!\\)\|", line.strip().removeprefix("|").removesuffix("|"))
+    """The cells of one line of a table, without bold, code and marks of footnotes; a bar behind a backslash
+    is part of one."""
+    cells = re.split(r"(?<!\\)\|", _NOTE.sub("", line).strip().removeprefix("|").removesuffix("|"))
     return [cell.replace("\\|", "|").strip().strip("*`").strip() for cell in cells]

@@ -4,6 +4,7 @@
 
 import mimetypes
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +15,11 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from ullage.errors import InputError, UllageError
 from ullage.reports.pages.html import STYLE
+from ullage.serving.refusal import Refusal
 from ullage.ui.answers import Answered, Asked
 from ullage.ui.controls import FIELD
-from ullage.ui.pages import render, root_of
+from ullage.ui.pages import root_of
+from ullage.ui.refused import is_part, refused
 from ullage.ui.runs import Runs
 from ullage.ui.runs_app import add_runs
 from ullage.ui.state import LONGEST, THAN, State, pairs_of, read_state
@@ -47,11 +50,6 @@ async def _answered(workers: Workers, asked: Asked, request: Request) -> Answere
     return await workers.answer(asked, request.is_disconnected)
 
 
-def _is_part(request: Request) -> bool:
-    """Whether htmx asks, and will put the answer into the page; of one that it restores it takes all."""
-    return "hx-request" in request.headers and "hx-history-restore-request" not in request.headers
-
-
 def _planner(app: FastAPI, workers: Workers) -> None:
     @app.get("/")
     async def planner(request: Request) -> Response:
@@ -78,7 +76,7 @@ def _changes(app: FastAPI, workers: Workers) -> None:
     async def change(request: Request) -> Response:
         """What a form says, as the page of its state: at once for htmx, else by its address."""
         state, fields = _form(pairs_of(request.url.query))
-        part = _is_part(request)
+        part = is_part(request.scope)
         asked = Asked("part" if part else "page", state, root_of(request), fields)
         return _moved(await _answered(workers, asked, request), request, part)
 
@@ -156,20 +154,20 @@ def _static(app: FastAPI) -> None:
 
 
 def _tell_errors(app: FastAPI) -> None:
-    async def told(request: Request, status: int, lines: list[str]) -> Response:
-        template = "error_main.html.jinja" if _is_part(request) else "error.html.jinja"
-        page = render(template, root=root_of(request), status=status, lines=lines)
-        return HTMLResponse(page, status)
+    def told(request: Request, status: int, said: str) -> Response:
+        code = HTTPStatus(status).phrase.lower().replace(" ", "_")
+        kind, body = refused(request.scope, Refusal(status, said, code))
+        return Response(body, status, media_type=kind)
 
     @app.exception_handler(UllageError)
     async def ours(request: Request, error: Exception) -> Response:
-        return await told(request, 422 if isinstance(error, InputError) else 503, str(error).splitlines())
+        return told(request, 422 if isinstance(error, InputError) else 503, str(error))
 
     @app.exception_handler(OverdueError)
     async def overdue(request: Request, error: Exception) -> Response:
-        return await told(request, 504, str(error).splitlines())
+        return told(request, 504, str(error))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return await told(request, error.status_code, [str(error.detail)])
+        return told(request, error.status_code, str(error.detail))

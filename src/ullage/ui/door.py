@@ -14,12 +14,15 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from ullage.reports.pages.html import script
 from ullage.serving.guard import SENT, App, Door, Guard, Receive, Scope, Send, refuse
 from ullage.serving.refusal import Refusal
+from ullage.ui.refused import refused
 
 LARGEST_BODY: Final = 2**20
 """Bytes of a request's body."""
 COOKIE: Final = "ullage_token"
 ENTER: Final = "/enter"
 """Where a browser, which can send no header of its own, brings the token once: `/enter?token=TOKEN`."""
+STYLES: Final = frozenset({"/static/page.css", "/static/planner.css"})
+"""What a refusal's own page is drawn with: the same for everybody."""
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; frame-src 'self'"
@@ -42,8 +45,9 @@ HEADERS: Final = {
 
 def guarded(app: App, door: Door, root: str = "") -> App:
     """`app`, which is mounted at `root`, behind what every request passes."""
-    door = replace(door, comes=f"open {root}{ENTER}?token=TOKEN once, or send {SENT}")
-    return _Headers(_Origins(_Cookies(Guard(app, door, lambda path, status: None), door), door))
+    door = replace(door, open=STYLES, comes=f"open {root}{ENTER}?token=TOKEN once, or send {SENT}")
+    guard = Guard(app, door, lambda path, status: None, refused)
+    return _Headers(_Origins(_Cookies(guard, door)))
 
 
 def report_policy(page: bytes) -> str:
@@ -84,8 +88,8 @@ class _Headers:
 class _Origins:
     """No page of another site asks anything here: not by a form, a link or a script of its own."""
 
-    def __init__(self, app: App, door: Door) -> None:
-        self._app, self._door = app, door
+    def __init__(self, app: App) -> None:
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -95,9 +99,8 @@ class _Origins:
             elsewhere = headers.get(b"sec-fetch-site", "none") not in ("none", "same-origin")
             followed = headers.get(b"sec-fetch-mode") == "navigate" and scope["method"] == "GET"
             if foreign or (elsewhere and not followed):
-                await refuse(
-                    Refusal(403, "another site's page asks nothing here", "origin_not_allowed"), send
-                )
+                refusal = Refusal(403, "another site's page asks nothing here", "origin_not_allowed")
+                await refuse(refusal, send, refused(scope, refusal))
                 return
         await self._app(scope, receive, send)
 

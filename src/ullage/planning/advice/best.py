@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from ullage.facts.gpu import GpuSet
-from ullage.planning.advice.front import KEYS, point_of
+from ullage.planning.advice.front import KEYS
 
 if TYPE_CHECKING:
     from ullage.planning.advice.step import Step
@@ -28,7 +27,7 @@ class Best:
         self.mildest: Candidate | None = None
         self.lossy: Candidate | None = None
         self._taken: dict[GpuSet, int] = {}
-        self._elsewhere: dict[Setting, tuple[float, float]] = {}
+        self._fitting: dict[Setting, list[Candidate]] = {}
 
     def add(self, one: Candidate) -> None:
         """One more that was planned."""
@@ -48,13 +47,12 @@ class Best:
                 self.lossy = one
             if self.mildest is None or (one.loss, by_cost) < (self.mildest.loss, KEYS["cost"](self.mildest)):
                 self.mildest = one
-        usd, seconds = self._elsewhere.get(one.steps, (math.inf, math.inf))
-        self._elsewhere[one.steps] = min(usd, point_of(one).usd), min(seconds, one.seconds)
+        self._fitting.setdefault(one.steps, []).append(one)
 
     def least_taken(self, but: GpuSet) -> int:
         """The fewest bytes that anything takes on other cards than these; 0 where nothing was planned."""
         return min((taken for gpus, taken in self._taken.items() if gpus != but), default=0)
 
-    def of_setting(self, steps: Setting) -> tuple[float, float]:
-        """The fewest dollars and seconds that a setting takes on any cards that it fits."""
-        return self._elsewhere[steps]
+    def alike(self, steps: Setting) -> list[Candidate]:
+        """A setting on the cards that it fits."""
+        return self._fitting.get(steps, [])

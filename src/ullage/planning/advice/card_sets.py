@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from ullage.facts.gpu import GpuSet
@@ -25,16 +25,19 @@ class Room(NamedTuple):
     enough: int
 
 
-def other_sets(own: GpuSet, room: Room, order: Order, together: bool, prices: Prices) -> list[GpuSet]:
+def other_sets(
+    own: GpuSet, room: Room, order: Order, seconds: Callable[[GpuSet], float], prices: Prices
+) -> list[GpuSet]:
     """Priced sets that torch has kernels for, and other numbers of cards of the own kind: the most promising
-    first, as far as that shows from prices and peaks alone. Cards work `together`, or in turn."""
+    first, as far as that shows from prices, peaks and the `seconds` that work likely takes."""
     found = [
         each
         for each in dict.fromkeys((*_of_own_kind(own), *(each for _, each in prices.sets())))
         if each != own and each.abilities.has_kernels and bytes_of(each) >= room.least
     ]
-    by_cost = sorted(found, key=lambda each: _dollars_of_work(each, together, prices))
-    by_time = sorted(found, key=lambda each: _seconds_of_work(each, together))
+    taken = {each: seconds(each) for each in found}
+    by_cost = sorted(found, key=lambda each: usd_per_hour(each, prices) * taken[each])
+    by_time = sorted(found, key=lambda each: taken[each])
     roomy = [each for each in by_cost if bytes_of(each) >= room.enough]
     spare = [each for each in by_cost if bytes_of(each) >= room.least * SPARE]
     orders = (by_time, spare, by_time, roomy) if order == "time" else (roomy, spare, roomy, by_time)
@@ -68,34 +71,13 @@ def _of_own_kind(own: GpuSet) -> Iterator[GpuSet]:
         yield from (GpuSet((own.gpus[0],) * size) for size in SET_SIZES)
 
 
-def least_share(gpus: GpuSet, other: GpuSet, together: bool) -> float:
-    """Of the time that work takes on `other`, what it takes on `gpus` at least: as if it did nothing but that
-    in which these are ahead: reading, computing, or bringing weights over the bus."""
-    paces = zip((*_paces(gpus, together), _bus(gpus)), (*_paces(other, together), _bus(other)), strict=True)
-    return min(mine / its if its else 0.0 for mine, its in paces)
+def holds_less(gpus: GpuSet, other: GpuSet) -> bool:
+    """Whether these cards are no more than others, and none of them is larger: they hold nothing more."""
+    sizes, theirs = (sorted((gpu.usable.high for gpu in each.gpus), reverse=True) for each in (gpus, other))
+    return len(sizes) <= len(theirs) and all(a <= b for a, b in zip(sizes, theirs, strict=False))
 
 
-def _bus(gpus: GpuSet) -> float:
-    """Seconds of a byte from host memory to the fastest of them; infinite where that is not known."""
-    rates = [gpu.pcie for gpu in gpus.gpus if gpu.pcie]
-    return 1 / max(rates) if rates else math.inf
-
-
-def _paces(gpus: GpuSet, together: bool) -> tuple[float, float]:
-    """Seconds of a byte that is read and of an operation; infinite where not known."""
-    bandwidths = [gpu.bandwidth or 0.0 for gpu in gpus.gpus]
-    operations = [gpu.operations.per_second if gpu.operations else 0.0 for gpu in gpus.gpus]
-    read, computed = (1 / sum(rates) if all(rates) else math.inf for rates in (bandwidths, operations))
-    cards = 1 if together else len(gpus.gpus)
-    return read * cards, computed * cards
-
-
-def _seconds_of_work(gpus: GpuSet, together: bool) -> float:
-    """Of reading and computing alike: between them lies what most work takes."""
-    read, computed = _paces(gpus, together)
-    return math.sqrt(read * computed)
-
-
-def _dollars_of_work(gpus: GpuSet, together: bool, prices: Prices) -> float:
+def usd_per_hour(gpus: GpuSet, prices: Prices) -> float:
+    """Infinite without a price."""
     price = prices.of(gpus)
-    return math.inf if price is None else price.usd_per_hour * _seconds_of_work(gpus, together)
+    return math.inf if price is None else price.usd_per_hour

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from ullage.facts.gpu import GpuSet
-from ullage.planning.advice.card_sets import Room, bytes_of, least_share, other_sets
+from ullage.planning.advice.card_sets import Room, bytes_of, holds_less, other_sets, usd_per_hour
 from ullage.planning.advice.entry import Order
 from ullage.planning.advice.front import KEYS, point_of
+from ullage.planning.advice.pace import Reckoning, pace_of
 from ullage.planning.advice.set_search import SetSearch
-from ullage.planning.advice.step import VLLM, Axis, Step
+from ullage.planning.advice.step import Axis, Step
 from ullage.planning.advice.trials import Candidate, Trials
 from ullage.spec.role import Role
 
@@ -36,6 +37,8 @@ LEAST_SHARE: Final = 0.4
 """Of that rest for the best of them, however many there are."""
 CLOSELY: Final = 5
 """Sets that are looked at more closely, and the one on which it is fastest."""
+NEARLY: Final = 2.0
+"""Sets that likely cost no more than so many times the best are asked again about what is best by now."""
 ENOUGH: Final = 0.8
 """Share of the least that anything took elsewhere below which a set is not tried."""
 WITHIN: Final = 2.0
@@ -47,15 +50,18 @@ class Elsewhere:
     """Sets of cards, the most promising first: a look at each, then the best of them more closely.
 
     A role works on all cards `together` already, or may (`splits`): what is best tells, once that was tried.
+    Sets that nothing fitted are asked again where something else is best by then.
     """
 
     def __init__(
         self, trials: Trials, gpus: GpuSet, order: Order, axes: Axes, together: bool, splits: bool
     ) -> None:
         self._trials, self._gpus, self._order, self._axes = trials, gpus, order, axes
-        self._together, self._splits = together, splits
+        self._reckoning, self._together = Reckoning(trials, together or splits), together
         self._taken: dict[str, bool] = {}
         self._looked = self._by_time = 0
+        self._failed: list[GpuSet] = []
+        self._failed_by: list[tuple[Step, ...]] = []
         self._left: list[GpuSet] = []
         self._passed: list[GpuSet] = []
         self._done: set[GpuSet] = set()
@@ -66,19 +72,22 @@ class Elsewhere:
         self._room = Room(least, trials.plan(gpus).outcome.peak.high)
         self._fits = trials.plan(gpus).fits
 
-    def _is_together(self, one: Candidate | None) -> bool:
-        """Whether more cards are faster, for what is best so far."""
-        if self._together or one is None or not (self._looked or self._fits):
-            return self._together or self._splits
-        return any(step.key.startswith(VLLM) for step in one.steps)
+    def _likely(self, gpus: GpuSet) -> float:
+        """Seconds there, as far as what is best so far tells."""
+        best = self._trials.best.cheapest
+        tells = self._together or self._looked or self._fits
+        return self._reckoning.likely(best if tells else None, gpus)
 
     def search(self) -> list[GpuSet]:
         """Gives the sets that it did not come to."""
         trials = self._trials
         self._left = self._sets()
         while self._left and not trials.over:
+            self._ask_again()
             with trials.within(SHARE_TO_LOOK):
                 self._look_on()
+            likely = [pair for pair in self._seen if self._is_likely([pair[0].gpus], NEARLY)]
+            self._seen = [*self._again(likely), *(pair for pair in self._seen if pair not in likely)]
             near = self._again(_promising(self._seen, self._order))
             while near and not trials.over:
                 there, _ = near.pop(0)
@@ -91,21 +100,33 @@ class Elsewhere:
 
     def _look_on(self) -> None:
         """At further sets, until nothing better was found on so many."""
-        best = self._trials.best
-        together, stale = self._is_together(best.cheapest), 0
-        while self._left and not self._trials.over and stale < PATIENCE:
+        best, stale = self._trials.best, 0
+        while self._left and not self._trials.over and (stale < PATIENCE or self._is_likely(self._left)):
             some, self._left = self._left[:SETS_AT_ONCE], self._left[SETS_AT_ONCE:]
             self._done.update(some)
             before, looked = (best.cheapest, best.lossy), self._looked
             self._seen += self._look(some)
             stale = stale + self._looked - looked if before == (best.cheapest, best.lossy) else 0
-            if together != self._is_together(best.cheapest):
-                self._left, together = self._sets(), not together
+            self._left = self._sets()
+
+    def _ask_again(self) -> None:
+        """Of sets that nothing fitted where that was something else than what is best now."""
+        best = _best_so_far(self._trials)
+        if best != self._failed_by:
+            self._done.difference_update(self._failed)
+            self._failed, self._failed_by, self._left = [], best, self._sets()
+
+    def _is_likely(self, some: Iterable[GpuSet], by: float = 1.0) -> bool:
+        """Whether one of these costs less than so many times the best, were it as fast as others tell."""
+        best, prices = self._trials.best.cheapest, self._trials.prices
+        if self._order == "time" or best is None or best.usd is None:
+            return False
+        most = best.usd * by * 3600
+        return any(usd_per_hour(each, prices) * self._likely(each) < most for each in some)
 
     def _sets(self) -> list[GpuSet]:
         """Those that are left."""
-        together = self._is_together(self._trials.best.cheapest)
-        found = other_sets(self._gpus, self._room, self._order, together, self._trials.prices)
+        found = other_sets(self._gpus, self._room, self._order, self._likely, self._trials.prices)
         return [each for each in found if each not in self._done]
 
     def _look(self, some: Iterable[GpuSet]) -> Iterator[tuple[SetSearch, Candidate]]:
@@ -118,13 +139,16 @@ class Elsewhere:
             elif self._is_worth(other):
                 there = SetSearch(trials, other, self._axes(other))
                 usual = there.usual(self._taken) if self._looked < SETS_BY_USUAL else []
-                self._looked += 1
-                glanced.append((there, there.glance([*_best_so_far(trials), *usual])))
+                tried = there.glance([*_best_so_far(trials), *usual])
+                self._looked += any(each.possible for each in tried)
+                glanced.append((there, tried))
         for there, tried in sorted(glanced, key=lambda pair: _promise(pair[1], self._order)):
             if not trials.over and any(self._hopes(there.gpus)):
                 found = there.from_others([*_best_so_far(trials), *(each.steps for each in tried)])
                 if found is not None:
                     yield there, found
+                elif any(each.possible for each in tried) and not any(each.fits for each in tried):
+                    self._failed.append(there.gpus)
 
     def _again(self, near: Seen) -> Seen:
         """The same with what is best by now, of which some knew nothing when they were looked at."""
@@ -138,6 +162,9 @@ class Elsewhere:
 
     def _is_worth(self, gpus: GpuSet) -> bool:
         """Whether a set is looked at."""
+        if any(holds_less(gpus, other) for other in self._failed):
+            self._failed.append(gpus)
+            return False
         cheaper, faster = self._hopes(gpus)
         if _is_small(gpus, self._gpus, self._trials) or not (cheaper or faster):
             return False
@@ -151,11 +178,8 @@ class Elsewhere:
         if best.cheapest is None or best.fastest is None:
             return True, True
         price, usd = self._trials.prices.of(gpus), best.cheapest.usd
-        shares = (
-            each.seconds * least_share(gpus, each.gpus, self._is_together(each))
-            for each in (best.cheapest, best.fastest)
-        )
-        seconds = min(shares) / SLACK
+        least = (self._reckoning.least(each, gpus) for each in (best.cheapest, best.fastest))
+        seconds = min(least) / SLACK
         dearer = price is None or usd is None or price.usd_per_hour * seconds / 3600 >= usd
         return not dearer, seconds < best.fastest.seconds
 
@@ -172,9 +196,9 @@ def _as_it_is(trials: Trials, gpus: GpuSet) -> None:
         (usd for each in trials.found if each.fits and not each.open and (usd := each.usd) is not None),
         default=math.inf,
     )
-    for usd_per_hour, other in trials.prices.sets():
+    for hourly, other in trials.prices.sets():
         roomy = other.abilities.has_kernels and bytes_of(other) >= _least(tried, elastic)
-        if roomy and all(usd_per_hour * _least_seconds(each, other) / 3600 < best for each in as_it_is):
+        if roomy and all(hourly * _least_seconds(each, other) / 3600 < best for each in as_it_is):
             then = trials.plan(other)
             tried += [then] if then.possible else []
             as_it_is += [then] if then.possible and not then.open else []
@@ -184,7 +208,7 @@ def _as_it_is(trials: Trials, gpus: GpuSet) -> None:
 
 def _least_seconds(one: Candidate, other: GpuSet) -> float:
     """Of what `one` does on its cards, on others."""
-    share = least_share(other, one.gpus, together=True) / len(one.gpus.gpus)
+    share = pace_of(other, True).share_of(pace_of(one.gpus, True)) / len(one.gpus.gpus)
     return one.seconds * min(share, 1.0)
 
 

@@ -138,6 +138,8 @@ class SetSearch:
         likely = [self._mixed([each for each in tried if not each.loss]), self._mixed(tried)]
         if not any(each.fits for each in tried):
             likely = [self._fitted(tried)]
+        elif not any(each.fits and not each.loss for each in tried):
+            likely[0] = self._fitted([each for each in tried if not each.loss])
         climbed = [self._climb(each) for each in dict.fromkeys(likely) if each is not None]
         return min(climbed, key=KEYS["time"], default=None)
 
@@ -150,6 +152,8 @@ class SetSearch:
 
     def _fitted(self, tried: list[Candidate]) -> Candidate | None:
         """What exceeds these cards by little, or the workload as it is, as lean as can be without loss."""
+        if not any(each.possible for each in tried):
+            tried = [self._trials.plan(self.gpus)]
         near = [
             each for each in tried if each.possible and each.outcome.over < each.outcome.peak.high // NEAR
         ]
@@ -231,7 +235,8 @@ def _over(candidate: Candidate) -> int:
 def _is_far(candidate: Candidate, trials: Trials) -> bool:
     """Whether the same setting is far cheaper on other cards, and far faster on some: larger batches change
     that little."""
-    usd, seconds = trials.best.of_setting(candidate.steps)
+    alike = trials.best.alike(candidate.steps)
+    usd, seconds = min(point_of(each).usd for each in alike), min(each.seconds for each in alike)
     return point_of(candidate).usd > usd * FAR and candidate.seconds > seconds * FAR
 
 
