@@ -23,7 +23,7 @@ class AdviceRow:
     short: str
     note: str
     changes: tuple[str, ...]
-    typed: str
+    typed: tuple[str, ...]
 
 
 def advice_of(plan: Plan) -> tuple[AdviceRow, ...]:
@@ -52,5 +52,5 @@ def _changes(plan: Plan, entry: Advice | Nearest) -> tuple[str, ...]:
     return (*cards, *(f"{path}={value}" for path, value in entry.changes))
 
 
-def _typed(changes: tuple[str, ...]) -> str:
-    return " ".join(f"--set {quote(each)}" for each in changes) or "as it is"
+def _typed(changes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"--set {quote(each)}" for each in changes) or ("as it is",)

@@ -117,7 +117,8 @@ def _summary(guide: Guide) -> Iterator[Part]:
     if plan.times:
         price = "its price is not known"
         if plan.cost is not None:
-            price = f"{dollars(plan.total_usd)} at {dollars(plan.cost.usd_per_hour)} an hour"
+            price = f"at {dollars(plan.cost.usd_per_hour)} an hour"
+            price = price if plan.total_usd is None else f"{dollars(plan.total_usd)} {price}"
         yield Prose(f"Time: {durations(plan.total_seconds)}; {price}.")
     best = guide.renting.best
     if best is not None and best.cost is not None and best.usd is not None:
