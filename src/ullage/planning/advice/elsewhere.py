@@ -95,6 +95,7 @@ class Elsewhere:
                 with trials.within(max(1 / (len(near) + 1), LEAST_SHARE)):
                     there.closely()
                 near = self._again(near)
+            self._left = self._sets()
         _as_it_is(trials, self._gpus)
         return [*self._passed, *self._left]
 
@@ -125,9 +126,11 @@ class Elsewhere:
         return any(usd_per_hour(each, prices) * self._likely(each) < most for each in some)
 
     def _sets(self) -> list[GpuSet]:
-        """Those that are left."""
+        """Those that are left, without those that have far less than the least that anything took on other
+        cards, where none waits beside these: they come back where something takes less by then."""
         found = other_sets(self._gpus, self._room, self._order, self._likely, self._trials.prices)
-        return [each for each in found if each not in self._done]
+        least = self._trials.best.least_taken(self._gpus) * ENOUGH
+        return [each for each in found if each not in self._done and bytes_of(each) >= least]
 
     def _look(self, some: Iterable[GpuSet]) -> Iterator[tuple[SetSearch, Candidate]]:
         """What was good elsewhere on each of these; then batches are raised, on the best first."""
@@ -166,7 +169,7 @@ class Elsewhere:
             self._failed.append(gpus)
             return False
         cheaper, faster = self._hopes(gpus)
-        if _is_small(gpus, self._gpus, self._trials) or not (cheaper or faster):
+        if not (cheaper or faster):
             return False
         self._by_time += not cheaper
         return cheaper or self._order == "time" or self._by_time <= SETS_BY_TIME
@@ -225,11 +228,6 @@ def _least(tried: list[Candidate], elastic: bool) -> float:
     if elastic:
         return ENOUGH * min((each.outcome.peak.low for each in tried), default=0)
     return max((each.outcome.peak.low / len(each.gpus.gpus) for each in tried), default=0)
-
-
-def _is_small(gpus: GpuSet, own: GpuSet, trials: Trials) -> bool:
-    """Whether it has far less than the least that anything took on other cards: none waits beside these."""
-    return bytes_of(gpus) < trials.best.least_taken(own) * ENOUGH
 
 
 def _best_so_far(trials: Trials) -> list[tuple[Step, ...]]:
