@@ -31,9 +31,8 @@ class Gpu:
     a verdict counts on; `usable_source` says where it is from. Bandwidths are bytes per second, one
     direction; what is not known of its speed is None. `nvlink` (of AMD: Infinity Fabric) reaches every other
     card of a machine: None too of a card that a bridge joins to one other, which rented ones seldom have.
-    `clocks` are its multiprocessors times
-    their highest clock, a second. `described` is a card by the user's own figures, and `usd_per_hour` the
-    price among them.
+    `clocks` are its multiprocessors times their highest clock, a second. `described` is a card by the user's
+    own figures, and `usd_per_hour` the price among them.
     """
 
     id: str
