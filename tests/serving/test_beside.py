@@ -32,8 +32,9 @@ def browser(server):
 
 def test_a_browser_enters_once_and_sees_the_plan_that_is_served(server, browser):
     for path in ("/ui/", "/ui/health"):
-        refused = browser.get(path)
-        assert refused.status_code == 401
+        page, refused = browser.get(path), browser.get(path, headers={"Accept": "application/json"})
+        assert page.status_code == refused.status_code == 401
+        assert "open /ui/enter?token=TOKEN once" in page.text
         assert "open /ui/enter?token=TOKEN once" in refused.json()["error"]["message"]
     assert browser.get("/ui/enter?token=another").status_code == 401
     entered = browser.get(enter(server))
