@@ -117,35 +117,27 @@ class Written(NamedTuple):
         return self.precision not in ("bf16", "fp16")
 
 
+def _row(row: dict[str, str], seconds: str) -> Written:
+    """What rows of both files say, whose seconds stand under that name."""
+    measured = 1000 * float(row[seconds])
+    return Written(row["gpu"], row["model"], row["precision"], int(row["batch"]), measured)
+
+
 def written() -> list[Written]:
     """Rows of bitsandbytes' own benchmark (benchmarking/README.md of its repository)."""
     listed = csv.DictReader((HERE / "measured/bitsandbytes-0.45-speed.csv").open())
-    return [
-        Written(
-            each["gpu"],
-            each["model"],
-            each["precision"],
-            int(each["batch"]),
-            1000 * float(each["seconds_a_token"]),
-        )
-        for each in listed
-    ]
+    return [_row(each, "seconds_a_token") for each in listed]
 
 
 def others() -> list[Written]:
     """Rows that others published of it, and of 16 bits beside it (measured/README.md)."""
     listed = csv.DictReader((HERE / "measured/bitsandbytes-others-speed.csv").open())
     return [
-        Written(
-            each["gpu"],
-            each["model"],
-            each["precision"],
-            int(each["batch"]),
-            1000 * float(each["seconds"]),
-            int(each["prompt_tokens"]),
-            int(each["new_tokens"]),
-            each["what"],
-            each["source"],
+        _row(each, "seconds")._replace(
+            prompt_tokens=int(each["prompt_tokens"]),
+            new_tokens=int(each["new_tokens"]),
+            what=each["what"],
+            source=each["source"],
         )
         for each in listed
     ]

@@ -100,15 +100,6 @@ def _served(held: Mapping[str, Loaded], works: Mapping[str, Sequence[Work]]) -> 
     return found
 
 
-def _works(phases: Iterable[Phase]) -> dict[str, list[Work]]:
-    """What each role does but being loaded."""
-    found: dict[str, list[Work]] = {}
-    for phase in phases:
-        if phase.work.activity != "load":
-            found.setdefault(phase.running, []).append(phase.work)
-    return found
-
-
 def _asked(
     phases: tuple[Phase, ...],
     held: Mapping[str, Loaded],
