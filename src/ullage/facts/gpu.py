@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from functools import cached_property
+from typing import Final, Literal
 
 from ullage.facts.abilities import Abilities, least
 from ullage.units import Interval
@@ -63,12 +64,25 @@ class Gpu:
         return tuple(name for name, lacks in lacking.items() if lacks)
 
 
-class GpuSet(NamedTuple):
-    """Cards of one machine, in order; `gpu:0` is the first."""
+@dataclass(frozen=True)
+class GpuSet:
+    """Cards of one machine, in order; `gpu:0` is the first. A search asks the same few by the thousand: what
+    follows from the cards is found once."""
 
     gpus: tuple[Gpu, ...]
 
-    @property
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self.gpus)
+
+    def __reduce__(self) -> tuple[type[GpuSet], tuple[tuple[Gpu, ...]]]:
+        """Of the cards alone: a hash holds in one process."""
+        return GpuSet, (self.gpus,)
+
+    @cached_property
     def name(self) -> str:
         """For example `2x A100-SXM4-80GB + 1x L4`."""
         counts: dict[str, int] = {}
@@ -76,12 +90,12 @@ class GpuSet(NamedTuple):
             counts[gpu.id] = counts.get(gpu.id, 0) + 1
         return " + ".join(f"{count}x {id_}" for id_, count in counts.items())
 
-    @property
+    @cached_property
     def abilities(self) -> Abilities:
         """What the weakest of them can do. Raises InputError for cards of several makers."""
         return least(gpu.abilities for gpu in self.gpus)
 
-    @property
+    @cached_property
     def device_names(self) -> tuple[str, ...]:
         """`gpu:0`, `gpu:1`, ...; the one device of a run without GPUs is `cpu`."""
         if self.abilities.platform == "processor":

@@ -94,9 +94,12 @@ def peaks_beside_segments(
 
 def _left(phases: Iterable[Phase]) -> Iterator[bool]:
     """Before which phases a role has left the devices."""
-    before: set[str] = set()
+    before: frozenset[str] = frozenset()
+    known: dict[int, frozenset[str]] = {}  # phases share residents
     for phase in phases:
-        here = set(phase.on_device())
+        here = known.get(id(phase.resident))
+        if here is None:
+            here = known[id(phase.resident)] = frozenset(phase.on_device())
         yield not before <= here
         before = here
 

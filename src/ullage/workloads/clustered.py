@@ -77,8 +77,10 @@ def _tried(
 ) -> Iterator[tuple[int, Plan]]:
     """How many times a node has as many of its cards, and the plan of a replica on them. Replicas that share
     a card by the workload's own word are tried on one alone."""
+    from ullage.facts.gpu import GpuSet
+
     share = workload.partition is not None and (workload.partition.per_card or 1) > 1
-    for gpus in _parts(node.gpus) if not share else [node.gpus._replace(gpus=node.gpus.gpus[:1])]:
+    for gpus in _parts(node.gpus) if not share else [GpuSet(node.gpus.gpus[:1])]:
         on = workload.model_copy(update={"budget": workload.budget.model_copy(update={"gpus": None})})
         found = plan(on, _spelled(gpus), base=base, advice=False, prices=prices)
         yield len(node.gpus.gpus) // len(gpus.gpus), found
@@ -86,11 +88,13 @@ def _tried(
 
 def _parts(gpus: GpuSet) -> Iterator[GpuSet]:
     """Of cards that are alike 1, 2, 4, ... of them, and all; of others all together."""
+    from ullage.facts.gpu import GpuSet
+
     whole = len(gpus.gpus)
     if len(set(gpus.gpus)) == 1:
         size = 1
         while size < whole:
-            yield gpus._replace(gpus=gpus.gpus[:size])
+            yield GpuSet(gpus.gpus[:size])
             size *= 2
     yield gpus
 

@@ -25,10 +25,17 @@ def leanest(trials: Trials, base: Candidate, axes: tuple[Axis, ...]) -> Candidat
         if axis.ladder and axis.leanest is None:
             base = base._replace(steps=without(base.steps, axis.name))
     steps = [step for step in steps if trials.allows(with_step(base.steps, step))]
-    at = _with(trials, base, steps)
-    if at.possible:
-        return at
-    return _with(trials, base, [step for step in steps if _with(trials, base, [step]).possible])
+    return _with(trials, base, _accepted(trials, base, steps))
+
+
+def _accepted(trials: Trials, base: Candidate, steps: list[Step]) -> list[Step]:
+    """All of these steps where they are possible together, else what halves of them leave."""
+    if not steps or trials.over or _with(trials, base, steps).possible:
+        return steps
+    if len(steps) == 1:
+        return []
+    middle = len(steps) // 2
+    return [step for half in (steps[:middle], steps[middle:]) for step in _accepted(trials, base, half)]
 
 
 def _with(trials: Trials, base: Candidate, steps: list[Step]) -> Candidate:
@@ -234,28 +241,28 @@ def _taken(trials: Trials, at: Candidate, axis: Axis, step: Step) -> Candidate:
 
 
 def _sized(steps: tuple[Step, ...], axis: Axis, step: Step) -> tuple[Step, ...]:
-    """With the step; of a ladder of several, with that of each which is no larger."""
-    if not axis.parts:
-        return with_step(steps, step)
-    for part in axis.parts:
-        fitting = [each for each in part.steps if part.unchanged < _size(each) <= _size(step)]
+    """With the step where it is larger; of a ladder of several, with that of each which is no larger."""
+    for part in axis.parts or (axis,):
+        now = _size_in(steps, part)
+        fitting = [each for each in part.steps if now < _size(each) <= _size(step)]
         steps = with_step(steps, fitting[-1]) if fitting else steps
     return steps
 
 
 def _above(at: Candidate, axis: Axis) -> list[Step]:
-    """Of a candidate without a step of the ladder, what is above the size that the ladder leaves out."""
-    own = next((step for step in at.steps if step.axis == axis.name), None)
-    now = axis.unchanged if own is None else _size(own)
-    return [step for step in axis.steps if _size(step) > now]
+    """What makes a batch larger than it is."""
+    return [step for step in axis.steps if _sized(at.steps, axis, step) != at.steps]
 
 
 def _above_all(at: Candidate, alike: list[Axis]) -> list[Step]:
     """Of a ladder of several, the sizes above the largest that any of them has."""
-    sizes = {axis.name: axis.unchanged for axis in alike}
-    sizes |= {step.axis: _size(step) for step in at.steps if step.axis in sizes}
-    most = max(sizes.values())
+    most = max(_size_in(at.steps, axis) for axis in alike)
     return [step for step in as_one(alike).steps if _size(step) > most]
+
+
+def _size_in(steps: tuple[Step, ...], axis: Axis) -> int:
+    own = next((step for step in steps if step.axis == axis.name), None)
+    return axis.unchanged if own is None else _size(own)
 
 
 def _size(step: Step) -> int:

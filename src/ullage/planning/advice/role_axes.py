@@ -159,7 +159,8 @@ def _residency(name: str, role: Role, host: int) -> Iterator[Axis]:
         if key != now
     )
     keys = [step.key for step in steps]
-    yield Axis(axis, "same", steps, keys.index("disk") if "disk" in keys else None)
+    lean = keys.index("disk") if "disk" in keys else None
+    yield Axis(axis, "same", steps, lean, excludes=f"{name} engine")
 
 
 def _own_cache(name: str, role: Role) -> Iterator[Axis]:

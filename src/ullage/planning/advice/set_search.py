@@ -184,7 +184,8 @@ class SetSearch:
                 engines += tuple(vllm) if taken.get(axis.role) else ()
             for step in axis.steps if axis.kind == "precision" else ():
                 bits[step.key] = (*bits.get(step.key, ()), step)
-        return [*dict.fromkeys(_all((*steps, *engines)) for steps in bits.values())]
+        found = dict.fromkeys(_all((*steps, *engines)) for steps in bits.values())
+        return [steps for steps in found if self._trials.allows(steps)]
 
     def _stored(self, role: str) -> tuple[Step, ...]:
         """A role in the precision its checkpoint is stored in."""

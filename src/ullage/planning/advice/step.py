@@ -34,8 +34,9 @@ class Step(NamedTuple):
 class Axis(NamedTuple):
     """Steps of which one at most is taken. Those of a ladder are batch sizes, ascending; `unchanged` is its
     size without a step. `lean` is the place of the step that takes least memory, None where that is none of
-    them. `role` is whose it is, "" of the workload's own. A ladder of several roles has
-    theirs as its `parts`. One that `needs` another axis means something beside a step of vLLM of that alone.
+    them. `role` is whose it is, "" of the workload's own. A ladder of several roles has theirs as its
+    `parts`. One that `needs` another axis means something beside a step of vLLM of that alone; one with
+    `excludes` nothing beside such a step of any axis whose name ends so: vLLM gives back nothing.
     """
 
     name: str
@@ -47,10 +48,16 @@ class Axis(NamedTuple):
     unchanged: int = 0
     parts: tuple[Axis, ...] = ()
     needs: str = ""
+    excludes: str = ""
 
     def is_apt(self, steps: tuple[Step, ...]) -> bool:
         """Whether its steps mean something beside these."""
-        return not self.needs or any(step.axis == self.needs and step.key.startswith(VLLM) for step in steps)
+        if not (self.needs or self.excludes):
+            return True
+        by_vllm = [step.axis for step in steps if step.key.startswith(VLLM)]
+        if self.needs:
+            return self.needs in by_vllm
+        return not any(axis.endswith(self.excludes) for axis in by_vllm)
 
     @property
     def kind(self) -> str:

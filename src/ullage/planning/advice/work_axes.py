@@ -37,7 +37,8 @@ def _schedule(workload: Workload) -> Iterator[Axis]:
         if schedule != workload.schedule
     )
     lean = 0 if steps and steps[0].key == turns else None
-    yield Axis("schedule", "same", steps, lean)
+    swaps = lean == 0 and turns == "swapped"
+    yield Axis("schedule", "same", steps, lean, excludes=" engine" if swaps else "")
 
 
 def _capture(index: int, capture: Capture) -> Iterator[Axis]:
