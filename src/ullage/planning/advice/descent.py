@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from ullage.planning.advice.step import Axis, Step, with_step, without
+from ullage.planning.advice.step import VLLM, Axis, Step, with_step, without
 from ullage.planning.advice.trials import Candidate, Trials
 
 ALL: Final = "all batches"
@@ -20,11 +20,11 @@ TELLS: Final = 0.0001
 def leanest(trials: Trials, base: Candidate, axes: tuple[Axis, ...]) -> Candidate:
     """With the step of each axis that takes least memory: where that does not fit, nothing of these axes
     does, so that no more of them need be planned. Steps that are refused are left out."""
-    steps = [axis.leanest for axis in axes if axis.leanest is not None and axis.is_apt(base.steps)]
+    steps = [step for axis in axes if (step := axis.leanest_beside(base.steps)) is not None]
     for axis in axes:
         if axis.ladder and axis.leanest is None:
             base = base._replace(steps=without(base.steps, axis.name))
-    steps = [step for step in steps if trials.allows(with_step(base.steps, step))]
+    steps = [step for step in steps if trials.allows(base.gpus, with_step(base.steps, step))]
     return _with(trials, base, _accepted(trials, base, steps))
 
 
@@ -86,10 +86,11 @@ def faster(trials: Trials, at: Candidate, axes: tuple[Axis, ...]) -> Candidate:
     """One kind of change after the other until none saves time: of all roles at once, and of each what makes
     it faster."""
     better = True
+    ladders = {axis.role: axis for axis in axes if axis.ladder}
     while better and not trials.over:
         better = False
         for alike in kinds(axes):
-            then = _faster_by(trials, at, [axis for axis in alike if _is_worth(axis, at)])
+            then = _faster_by(trials, at, [axis for axis in alike if _is_worth(axis, at)], ladders)
             if then is not at:
                 at, better = then, True
     return at
@@ -109,11 +110,12 @@ def _is_worth(axis: Axis, at: Candidate) -> bool:
     return axis.is_apt(at.steps) and (not axis.role or at.seconds_of(axis.role) >= at.seconds * WORTH)
 
 
-def _faster_by(trials: Trials, at: Candidate, alike: list[Axis]) -> Candidate:
+def _faster_by(trials: Trials, at: Candidate, alike: list[Axis], ladders: Mapping[str, Axis]) -> Candidate:
     if trials.over or not alike:
         return at
     if not alike[0].ladder:
-        return mixed(trials, at, each_way(trials, at, [_quick(axis, at) for axis in alike]))
+        tried = each_way(trials, at, [_quick(axis, at) for axis in alike])
+        return mixed(trials, at, tried + _with_room(trials, at, tried, ladders))
     ladder = as_one(alike) if len(alike) > 1 else alike[0]
     at = climb(trials, at, ladder)
     if len(alike) == 1:
@@ -122,6 +124,21 @@ def _faster_by(trials: Trials, at: Candidate, alike: list[Axis]) -> Candidate:
     tried = [trials.plan(at.gpus, steps) for steps in more if not trials.over]
     at = mixed(trials, at, tried)
     return mixed(trials, at, tried[:1])  # for whom the largest is too large
+
+
+def _with_room(
+    trials: Trials, at: Candidate, tried: list[Candidate], ladders: Mapping[str, Axis]
+) -> list[Candidate]:
+    """What vLLM has no room for in the batches that another engine had, in such as it has."""
+    found = []
+    for each in tried:
+        taken = [step.role for step in each.steps if step.key.startswith(VLLM) and step not in at.steps]
+        steps = smallest(each.steps, [ladders[role] for role in taken if role in ladders])
+        if each.possible and not each.fits and steps != each.steps and not trials.over:
+            small = trials.plan(at.gpus, steps)
+            raised = as_one([ladders[step.role] for step in steps if step not in each.steps])
+            found.append(climb(trials, small, raised) if small.fits else small)
+    return found
 
 
 def _quick(axis: Axis, at: Candidate) -> Axis:
@@ -193,7 +210,7 @@ def roomier(trials: Trials, at: Candidate, axes: tuple[Axis, ...]) -> Candidate:
     """Steps that save no time themselves, with the larger batches that they leave room for."""
     ladders = tuple(axis for axis in axes if axis.ladder)
     for alike in kinds(tuple(axis for axis in axes if not axis.ladder)):
-        lean = [axis.leanest for axis in alike if axis.leanest is not None and axis.is_apt(at.steps)]
+        lean = [step for axis in alike if (step := axis.leanest_beside(at.steps)) is not None]
         steps = at.steps
         for step in lean:
             steps = with_step(steps, step)
@@ -258,6 +275,14 @@ def _above_all(at: Candidate, alike: list[Axis]) -> list[Step]:
     """Of a ladder of several, the sizes above the largest that any of them has."""
     most = max(_size_in(at.steps, axis) for axis in alike)
     return [step for step in as_one(alike).steps if _size(step) > most]
+
+
+def smallest(steps: tuple[Step, ...], axes: Iterable[Axis]) -> tuple[Step, ...]:
+    """With the smallest batch of every ladder among these axes."""
+    for axis in axes:
+        if axis.ladder and _size_in(steps, axis) > _size(axis.steps[0]):
+            steps = with_step(steps, axis.steps[0])
+    return steps
 
 
 def _size_in(steps: tuple[Step, ...], axis: Axis) -> int:

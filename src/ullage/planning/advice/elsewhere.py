@@ -14,7 +14,6 @@ from ullage.planning.advice.pace import Reckoning, pace_of
 from ullage.planning.advice.set_search import SetSearch
 from ullage.planning.advice.step import Axis, Step
 from ullage.planning.advice.trials import Candidate, Trials
-from ullage.spec.role import Role
 
 Axes = Callable[[GpuSet], tuple[Axis, ...]]
 Seen = list[tuple[SetSearch, Candidate]]
@@ -128,9 +127,10 @@ class Elsewhere:
     def _sets(self) -> list[GpuSet]:
         """Those that are left, without those that have far less than the least that anything took on other
         cards, where none waits beside these: they come back where something takes less by then."""
-        found = other_sets(self._gpus, self._room, self._order, self._likely, self._trials.prices)
-        least = self._trials.best.least_taken(self._gpus) * ENOUGH
-        return [each for each in found if each not in self._done and bytes_of(each) >= least]
+        least = self._trials.best.least_taken(self._gpus)
+        room = self._room._replace(least=min(self._room.least, least or self._room.least))
+        found = other_sets(self._gpus, room, self._order, self._likely, self._trials.prices)
+        return [each for each in found if each not in self._done and bytes_of(each) >= least * ENOUGH]
 
     def _look(self, some: Iterable[GpuSet]) -> Iterator[tuple[SetSearch, Candidate]]:
         """What was good elsewhere on each of these; then batches are raised, on the best first."""
@@ -192,7 +192,7 @@ def _as_it_is(trials: Trials, gpus: GpuSet) -> None:
     that hold it has a cheaper one: work takes as long as on the own cards, which worked in turn or waited for
     one another, but for what these do faster."""
     base = trials.plan(gpus)
-    elastic = any(_is_elastic(role) for role in trials.workload.roles.values())
+    elastic = trials.is_elastic()
     as_it_is = [base, *(each for each in trials.found if each.possible and not each.steps and not each.open)]
     tried = [] if elastic else as_it_is[1:]
     best = min(
@@ -213,12 +213,6 @@ def _least_seconds(one: Candidate, other: GpuSet) -> float:
     """Of what `one` does on its cards, on others."""
     share = pace_of(other, True).share_of(pace_of(one.gpus, True)) / len(one.gpus.gpus)
     return one.seconds * min(share, 1.0)
-
-
-def _is_elastic(role: Role) -> bool:
-    """Whether it takes more of a larger card: an engine with a cache of its own, or what may wait beside."""
-    held = role.max_memory is not None or role.device_map is not None
-    return held or role.runs_with.memory == "own cache"
 
 
 def _least(tried: list[Candidate], elastic: bool) -> float:

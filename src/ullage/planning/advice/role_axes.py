@@ -160,7 +160,7 @@ def _residency(name: str, role: Role, host: int) -> Iterator[Axis]:
     )
     keys = [step.key for step in steps]
     lean = keys.index("disk") if "disk" in keys else None
-    yield Axis(axis, "same", steps, lean, excludes=f"{name} engine")
+    yield Axis(axis, "same", steps, lean, ends=f"{name} engine")
 
 
 def _own_cache(name: str, role: Role) -> Iterator[Axis]:

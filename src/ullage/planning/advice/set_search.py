@@ -16,6 +16,7 @@ from ullage.planning.advice.descent import (
     mixed,
     relaxed,
     roomier,
+    smallest,
 )
 from ullage.planning.advice.front import KEYS, point_of
 from ullage.planning.advice.role_axes import WHOLE
@@ -151,7 +152,14 @@ class SetSearch:
         return None if _is_far(then, self._trials) else then
 
     def _fitted(self, tried: list[Candidate]) -> Candidate | None:
-        """What exceeds these cards by little, or the workload as it is, as lean as can be without loss."""
+        """These in the smallest batches; else what exceeds these cards by little, or the workload as it is,
+        as lean as can be without loss."""
+        for each in sorted((one for one in tried if one.possible), key=_over):
+            steps = smallest(each.steps, self._axes)
+            if steps != each.steps and not self._trials.over:
+                then = self._trials.plan(self.gpus, steps)
+                if then.fits:
+                    return then
         if not any(each.possible for each in tried):
             tried = [self._trials.plan(self.gpus)]
         near = [
@@ -185,7 +193,7 @@ class SetSearch:
             for step in axis.steps if axis.kind == "precision" else ():
                 bits[step.key] = (*bits.get(step.key, ()), step)
         found = dict.fromkeys(_all((*steps, *engines)) for steps in bits.values())
-        return [steps for steps in found if self._trials.allows(steps)]
+        return [steps for steps in found if self._trials.allows(self.gpus, steps)]
 
     def _stored(self, role: str) -> tuple[Step, ...]:
         """A role in the precision its checkpoint is stored in."""

@@ -35,8 +35,9 @@ class Axis(NamedTuple):
     """Steps of which one at most is taken. Those of a ladder are batch sizes, ascending; `unchanged` is its
     size without a step. `lean` is the place of the step that takes least memory, None where that is none of
     them. `role` is whose it is, "" of the workload's own. A ladder of several roles has theirs as its
-    `parts`. One that `needs` another axis means something beside a step of vLLM of that alone; one with
-    `excludes` nothing beside such a step of any axis whose name ends so: vLLM gives back nothing.
+    `parts`. One that `needs` another axis means something beside a step of vLLM of that alone. The lean step
+    of one that `ends` there means nothing beside such a step of an axis whose name ends so: vLLM gives
+    nothing back.
     """
 
     name: str
@@ -48,16 +49,16 @@ class Axis(NamedTuple):
     unchanged: int = 0
     parts: tuple[Axis, ...] = ()
     needs: str = ""
-    excludes: str = ""
+    ends: str = ""
 
     def is_apt(self, steps: tuple[Step, ...]) -> bool:
         """Whether its steps mean something beside these."""
-        if not (self.needs or self.excludes):
-            return True
-        by_vllm = [step.axis for step in steps if step.key.startswith(VLLM)]
-        if self.needs:
-            return self.needs in by_vllm
-        return not any(axis.endswith(self.excludes) for axis in by_vllm)
+        return not self.needs or self.needs in _by_vllm(steps)
+
+    def leanest_beside(self, steps: tuple[Step, ...]) -> Step | None:
+        """The step that takes least memory, where one takes less than none, and means something there."""
+        ended = self.ends and any(axis.endswith(self.ends) for axis in _by_vllm(steps))
+        return None if ended or not self.is_apt(steps) else self.leanest
 
     @property
     def kind(self) -> str:
@@ -68,6 +69,11 @@ class Axis(NamedTuple):
     def leanest(self) -> Step | None:
         """The step that takes least memory, where one takes less than none."""
         return None if self.lean is None or not self.steps else self.steps[self.lean]
+
+
+def _by_vllm(steps: tuple[Step, ...]) -> list[str]:
+    """Axes of which these have a step of vLLM."""
+    return [step.axis for step in steps if step.key.startswith(VLLM)]
 
 
 def changes_of(steps: Iterable[Step]) -> Changes:

@@ -116,7 +116,7 @@ class Trials:
         self._seen: dict[tuple[GpuSet, tuple[Step, ...]], Candidate] = {}
         self._changed: dict[tuple[Step, ...], Workload] = {(): workload}
         self._valid: dict[Changes, bool] = {}
-        self._refused: set[Step] = set()
+        self._refused: set[tuple[GpuSet, Step]] = set()
 
     @property
     def over(self) -> bool:
@@ -143,7 +143,7 @@ class Trials:
             self.found.append(made)
             self.best.add(made)
             if not made.possible and len(steps) == 1:
-                self._refused.update(steps)
+                self._refused.add((gpus, steps[0]))
         return self._seen[key]
 
     def changed(self, steps: tuple[Step, ...]) -> Workload:
@@ -152,9 +152,18 @@ class Trials:
             self._changed[steps] = self._apply(self.changed(steps[:-1]), steps[-1].changes)
         return self._changed[steps]
 
-    def allows(self, steps: tuple[Step, ...]) -> bool:
-        """Whether a file may say so, and none of them was refused by itself: nothing is planned for that."""
-        if not self._refused.isdisjoint(steps):
+    def is_elastic(self, steps: tuple[Step, ...] = ()) -> bool:
+        """Whether a role takes more of a larger card: an engine with a cache of its own, or what may wait
+        beside."""
+        return any(
+            role.max_memory is not None or role.device_map is not None or role.runs_with.memory == "own cache"
+            for role in self.changed(steps).roles.values()
+        )
+
+    def allows(self, gpus: GpuSet, steps: tuple[Step, ...]) -> bool:
+        """Whether a file may say so, and none of them was refused by itself on these cards; nothing is
+        planned for that."""
+        if not self._refused.isdisjoint((gpus, step) for step in steps):
             return False
         try:
             return self._is_valid(self.changed(steps), steps)

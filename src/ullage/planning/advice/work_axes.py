@@ -38,7 +38,7 @@ def _schedule(workload: Workload) -> Iterator[Axis]:
     )
     lean = 0 if steps and steps[0].key == turns else None
     swaps = lean == 0 and turns == "swapped"
-    yield Axis("schedule", "same", steps, lean, excludes=" engine" if swaps else "")
+    yield Axis("schedule", "same", steps, lean, ends=" engine" if swaps else "")
 
 
 def _capture(index: int, capture: Capture) -> Iterator[Axis]:
