@@ -24,10 +24,10 @@ from ullage.planning.advice.trials import Candidate, SearchLimit, Trials
 from ullage.planning.outcome import Evaluate, Outcome
 from ullage.spec.workload import Workload
 
-UNITS: Final = 5400
+UNITS: Final = 3500
 """What a search may take where nobody says: a setting takes a few, and one for each phase. On two cores that
 are free it ends within half a second (benchmarks/advice_search.py)."""
-UNITS_OF_ONE: Final = 7
+UNITS_OF_ONE: Final = 4
 SECONDS: Final = 10.0
 """When a search ends on a machine that is busy with other things."""
 SHARE_TO_SIMPLIFY: Final = 0.1

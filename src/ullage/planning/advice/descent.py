@@ -24,7 +24,7 @@ def leanest(trials: Trials, base: Candidate, axes: tuple[Axis, ...]) -> Candidat
     for axis in axes:
         if axis.ladder and axis.leanest is None:
             base = base._replace(steps=without(base.steps, axis.name))
-    steps = [step for step in steps if trials.allows(base.gpus, with_step(base.steps, step))]
+    steps = [step for step in steps if trials.allows(with_step(base.steps, step))]
     return _with(trials, base, _accepted(trials, base, steps))
 
 

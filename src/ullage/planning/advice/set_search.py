@@ -193,7 +193,7 @@ class SetSearch:
             for step in axis.steps if axis.kind == "precision" else ():
                 bits[step.key] = (*bits.get(step.key, ()), step)
         found = dict.fromkeys(_all((*steps, *engines)) for steps in bits.values())
-        return [steps for steps in found if self._trials.allows(self.gpus, steps)]
+        return [steps for steps in found if self._trials.may_be_said(steps)]
 
     def _stored(self, role: str) -> tuple[Step, ...]:
         """A role in the precision its checkpoint is stored in."""

@@ -116,7 +116,7 @@ class Trials:
         self._seen: dict[tuple[GpuSet, tuple[Step, ...]], Candidate] = {}
         self._changed: dict[tuple[Step, ...], Workload] = {(): workload}
         self._valid: dict[Changes, bool] = {}
-        self._refused: set[tuple[GpuSet, Step]] = set()
+        self._refused: set[Step] = set()
 
     @property
     def over(self) -> bool:
@@ -143,7 +143,7 @@ class Trials:
             self.found.append(made)
             self.best.add(made)
             if not made.possible and len(steps) == 1:
-                self._refused.add((gpus, steps[0]))
+                self._refused.update(steps)
         return self._seen[key]
 
     def changed(self, steps: tuple[Step, ...]) -> Workload:
@@ -160,11 +160,12 @@ class Trials:
             for role in self.changed(steps).roles.values()
         )
 
-    def allows(self, gpus: GpuSet, steps: tuple[Step, ...]) -> bool:
-        """Whether a file may say so, and none of them was refused by itself on these cards; nothing is
-        planned for that."""
-        if not self._refused.isdisjoint((gpus, step) for step in steps):
-            return False
+    def allows(self, steps: tuple[Step, ...]) -> bool:
+        """Whether a file may say so, and none of them was refused by itself: nothing is planned for that."""
+        return self._refused.isdisjoint(steps) and self.may_be_said(steps)
+
+    def may_be_said(self, steps: tuple[Step, ...]) -> bool:
+        """Whether a file may say so, whatever a card refuses."""
         try:
             return self._is_valid(self.changed(steps), steps)
         except InputError:
