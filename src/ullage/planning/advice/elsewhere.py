@@ -146,8 +146,11 @@ class Elsewhere:
                 self._looked += any(each.possible for each in tried)
                 glanced.append((there, tried))
         for there, tried in sorted(glanced, key=lambda pair: _promise(pair[1], self._order)):
-            if not trials.over and any(self._hopes(there.gpus)):
-                found = there.from_others([*_best_so_far(trials), *(each.steps for each in tried)])
+            cheaper, faster = self._hopes(there.gpus)
+            if not trials.over and (cheaper or faster):
+                found = min((each for each in tried if each.fits), key=KEYS["time"], default=None)
+                if found is None or cheaper or self._order == "time":
+                    found = there.from_others([*_best_so_far(trials), *(each.steps for each in tried)])
                 if found is not None:
                     yield there, found
                 elif any(each.possible for each in tried) and not any(each.fits for each in tried):
