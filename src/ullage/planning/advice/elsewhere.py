@@ -25,7 +25,7 @@ SETS_BY_USUAL: Final = 10
 SETS_BY_TIME: Final = 4
 """Sets that a bound lets be the fastest alone, and not the cheapest, which are looked at unless time is asked
 for."""
-SETS_AT_ONCE: Final = 8
+SETS_AT_ONCE: Final = 6
 """Sets on which what was good elsewhere is planned before batches are raised, on the best of these first."""
 PATIENCE: Final = 12
 """Sets on which nothing was better than what was known, after which those that were seen are looked at more

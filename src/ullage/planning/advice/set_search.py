@@ -6,19 +6,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from ullage.facts.gpu import GpuSet
-from ullage.planning.advice.descent import (
-    as_one,
-    climb,
-    each_way,
-    faster,
-    kinds,
-    leanest,
-    mixed,
-    relaxed,
-    roomier,
-    smallest,
-)
+from ullage.planning.advice.descent import each_way, faster, kinds, leanest, mixed, relaxed, roomier
 from ullage.planning.advice.front import KEYS, point_of
+from ullage.planning.advice.ladder import as_one, climb, smallest
 from ullage.planning.advice.role_axes import WHOLE
 from ullage.planning.advice.step import VLLM, Axis, Family, Step, with_step, without
 from ullage.planning.advice.trials import Candidate, Trials
