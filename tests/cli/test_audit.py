@@ -319,6 +319,12 @@ def test_a_draft_reads_the_guide_that_is_written_here():
     assert any(each["claimed"].startswith("146.89") for each in found)
 
 
+def test_a_document_itself_is_told_how_its_claims_are_drafted(said, tmp_path):
+    code, _, err = said(tmp_path / "guide.md")
+    assert code == 2
+    assert "guide.md --draft > claims.yaml" in err
+
+
 def test_a_document_without_tables_is_told_so(said, tmp_path):
     (tmp_path / "guide.md").write_text("It takes 16 GB.\n")
     code, _, err = said(tmp_path / "guide.md", "--draft")
