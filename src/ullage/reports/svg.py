@@ -264,7 +264,7 @@ def _marks(chart: Lines, scale: _Scale) -> Iterator[str]:
         more = ' paint-order="stroke" stroke="Canvas" stroke-width="4"' + (
             ' text-anchor="end"' if past else ""
         )
-        yield _words(x - 4 if past else x + 4, TOP + 10, name, more)
+        yield _words(x - 4 if past else x + 4, TOP + 16, name, more)
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:

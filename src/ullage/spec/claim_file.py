@@ -51,8 +51,10 @@ def read_claims(path: Path) -> ClaimFile:
     with one claim stands at its entry.
     """
     if path.suffix.lower() in DOCUMENTS:
-        said = "claims stand in a file of YAML or JSON; --draft proposes those of a document"
-        raise InputError(f"{path}: {said}: ullage audit {shlex.quote(str(path))} --draft > claims.yaml")
+        raise InputError(
+            f"{path}: claims stand in a file of YAML or JSON; --draft proposes those of a document: "
+            f"ullage audit {shlex.quote(str(path))} --draft > claims.yaml"
+        )
     try:
         text = read_text(path, LARGEST_FILE)
     except (OSError, UnicodeDecodeError) as error:
