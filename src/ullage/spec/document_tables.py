@@ -12,16 +12,18 @@ from typing import Final, NamedTuple
 
 SIZE: Final = re.compile(r"\d\s*+(?:\+\s*+)?(?:[KMGT]i?B|(?:kilo|mega|giga|tera)?bytes?)\b", re.IGNORECASE)
 """The end of what looks like a number with a unit of bytes."""
-WIDEST: Final = 24
-TALLEST: Final = 1000
+WIDEST: Final = 12
+TALLEST: Final = 100
 """Columns and rows over which one cell is taken to reach at most."""
+NEAR: Final = 20
+"""Lines around a table in which the prose next to it is looked for."""
 _HEADING: Final = re.compile(r"(#{1,6})\s+(.*)")
 _RULE: Final = re.compile(r"\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*")
 _FENCE: Final = re.compile(r"(`{3,}|~{3,})([^`]*)")
 _QUOTE: Final = re.compile(r"^\s*(?:>\s*)+")
 _HTML: Final = re.compile(r"(?<!`)<(/?)table\b", re.IGNORECASE)
 _NOTE: Final = re.compile(
-    r"<sup>.*?</sup>|</?[a-z][^>]*>|[\u00b9\u00b2\u00b3\u2070-\u2079\u2020\u2021]", re.IGNORECASE
+    r"<sup>.{0,40}?</sup>|</?[a-z][^<>]*>|[\u00b9\u00b2\u00b3\u2070-\u2079\u2020\u2021]", re.IGNORECASE
 )
 """Tags, and marks of footnotes."""
 _BREAK: Final = re.compile(r"<br\s*/?>", re.IGNORECASE)
@@ -116,7 +118,8 @@ def _section(headings: dict[int, str]) -> str:
 
 def _around(lines: Sequence[str], at: int, end: int, headings: dict[int, str]) -> tuple[str, ...]:
     """The lines of prose next to the table: after it, before it; and the headings above it."""
-    near = (next(filter(str.strip, side), "") for side in (lines[end:], reversed(lines[:at])))
+    sides = (lines[end : end + NEAR], reversed(lines[max(at - NEAR, 0) : at]))
+    near = (next(filter(str.strip, side), "") for side in sides)
     beside = (line for line in near if "|" not in line and not line.startswith("#"))
     return (*beside, *(headings[level] for level in sorted(headings, reverse=True)))
 
