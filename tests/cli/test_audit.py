@@ -238,7 +238,8 @@ def test_a_draft_takes_sizes_as_people_write_them(tmp_path):
         ("16061 MB", llama, "fp16", "weights"),
         ("1.0 GB", llama, "fp16", "kv_cache"),
         ("17-19 GB", llama, "fp16", None),
-        ("2 GB", llama, "int8", "kv_cache"),  # 3,5 may be 3.5 or 35
+        ("3.5 MB", llama, "int8", "weights"),
+        ("2 GB", llama, "int8", "kv_cache"),
         ("9 GB", llama, "int8", None),
         ("4100-5200.5 MB", qwen, "nf4", "weights"),
         ("1 GB", qwen, "nf4", None),
@@ -262,6 +263,52 @@ def test_a_draft_finds_units_that_stand_beside_a_table_or_hold_for_a_document(tm
     ]
 
 
+def test_a_draft_names_whatever_may_be_a_size_and_becomes_no_claim(said, tmp_path):
+    guide = tmp_path / "guide.md"
+    text = (
+        "| model on 24 GB | FP16 (GB) | KV cache |\n|---|---|---|\n| a | 14,5 | 900 GB/s |\n"
+        "| b | 1 234 | 1,024 MB |\n| c | 14 at first | 3 GB (2 GB) | 1 GB |\n| d | 12,34,567 | 0,125 GB |\n"
+        "\n| no rule | 3 GB |\n\n```\n| code | 3 GB |\n```\n<table>\n<tr><td>5 GB\n"
+    )
+    guide.write_text(text)
+    draft = ullage.draft_claims(guide)
+    assert [each["claimed"] for each in yaml.safe_load(draft)["claims"]] == [
+        "14.5 GB",
+        "1024 MB",
+        "3 GB",
+        "1 GB",
+        "0.125 GB",
+    ]
+    lines = [line.removeprefix("#   line ") for line in draft.splitlines() if line.startswith("#   line ")]
+    assert [each.partition(":")[0] for each in lines] == ["1", "3", "4", "5", "5", "6", "8", "11", "13"]
+    assert "may be a size (9)" in draft
+    assert "a table in HTML, which has no end" in lines[-1]
+    guide.write_text("| model | speed |\n|---|---|\n| a | 900 GB/s |\n")
+    code, _, err = said(guide, "--draft")
+    assert code == 2
+    assert "by hand. Not read: line 3: 900 GB/s" in err
+
+
+def test_a_draft_reads_tables_in_html_with_cells_over_several_columns(tmp_path):
+    guide = tmp_path / "guide.md"
+    guide.write_text(
+        "## Weights\n<table><caption>in GB</caption>\n"
+        "<tr><th rowspan=2>Model</th><th colspan=2>Weights</th></tr>\n<tr><th>FP16</th><th>INT8</th></tr>\n"
+        "<tr><td rowspan=2>Mistral-7B-v0.1<td>14,5<td>7.3&nbsp;<b>GB</b><sup>2</sup>\n"
+        "<tr><td colspan=2>16 GB</td></tr></table>\n"
+        "<table><tr><td><table><tr><td>4 GB</table></table>\n"
+    )
+    draft = ullage.draft_claims(guide)
+    keys = ("claimed", "lines", "model", "precision")
+    assert [tuple(each.get(key) for key in keys) for each in yaml.safe_load(draft)["claims"]] == [
+        ("14.5 GB", [5], MODEL, "fp16"),
+        ("7.3 GB", [5], MODEL, "int8"),
+        ("16 GB", [6], MODEL, "fp16"),
+        ("16 GB", [6], MODEL, "int8"),
+    ]
+    assert "line 7: a table in HTML with another within it" in draft
+
+
 def test_a_draft_reads_the_guide_that_is_written_here():
     guide = Path(__file__).parents[2] / "examples/guide/GPU_REQUIREMENTS.md"
     found = yaml.safe_load(ullage.draft_claims(guide))["claims"]
@@ -270,6 +317,12 @@ def test_a_draft_reads_the_guide_that_is_written_here():
     assert said["weights of player, GiB: 33.47"] == ("33.47 GiB", "weights")
     assert said["peak, gpu:1 RTX A6000: 37.34"] == ("37.34 GiB", None)
     assert any(each["claimed"].startswith("146.89") for each in found)
+
+
+def test_a_document_itself_is_told_how_its_claims_are_drafted(said, tmp_path):
+    code, _, err = said(tmp_path / "guide.md")
+    assert code == 2
+    assert "guide.md --draft > claims.yaml" in err
 
 
 def test_a_document_without_tables_is_told_so(said, tmp_path):

@@ -70,6 +70,7 @@ def test_a_warning_comes_once_a_phase_and_names_it(tmp_path):
         monitor(said, budget=10 * MIB, threshold=0.5, timeline=timeline) as watch,
         watch.inside(phase("work")),
     ):
+        watch.far = lambda: ("work", 3, 9)
         time.sleep(0.7)
     assert len(said) == 1
     assert "in work" in said[0]
@@ -77,6 +78,7 @@ def test_a_warning_comes_once_a_phase_and_names_it(tmp_path):
     lines = [json.loads(line) for line in timeline.read_text().splitlines()]
     assert lines
     assert {"seconds", "phase", "device", "live", "process"} <= set(lines[0])
+    assert [lines[-1][key] for key in ("doing", "done", "total")] == ["work", 3, 9]
 
 
 def test_whether_something_fits_now():

@@ -132,6 +132,8 @@ def test_without_the_token_nothing_is_shown_but_how_to_bring_it(address):
     [
         (lambda page, headers: page.get("/none", headers=headers), 404),
         (lambda page, headers: page.get("/?x=1", headers=headers), 422),
+        (lambda page, headers: page.get("/plan.json?set=batch%3D-1", headers=headers), 422),
+        (lambda page, headers: page.get("/workload.yaml?set=batch%3D-1", headers=headers), 422),
         (lambda page, headers: page.get("/", headers={"Host": "evil.example", **headers}), 400),
         (lambda page, headers: page.get("/", headers={"Origin": "null", **headers}), 403),
         (lambda page, headers: page.post("/text", content=b"x" * (2**20 + 1), headers=headers), 413),
@@ -145,6 +147,16 @@ def test_a_refusal_is_a_page_and_json_for_who_asks_for_that(ask, status):
     told = ask(page, {"Accept": "application/json"})
     assert told.status_code == status
     assert told.json()["error"]["message"]
+
+
+def test_who_comes_by_a_foreign_name_gets_what_its_refusal_is_drawn_with_and_nothing_else():
+    page, foreign = page_of(FILE, token=TOKEN), {"Host": "evil.example", "Accept": "text/html"}
+    shown = page.get("/", headers=foreign)
+    assert (shown.status_code, FILE.name in shown.text) == (400, False)
+    styles = re.findall(r'stylesheet" href="([^"]+)', shown.text)
+    assert [page.get(each, headers=foreign).status_code for each in styles] == [200, 200]
+    for path in ("/plan.json", "/static/live.js", "/runs"):
+        assert page.get(path, headers=foreign).status_code == 400
 
 
 def test_what_goes_wrong_with_a_part_has_no_heading_of_a_page():

@@ -87,7 +87,7 @@ def test_page_and_command_line_say_the_same_of_a_random_state(number, capsys, tm
     if code == 2:
         assert (shown.status_code, told.status_code) == (422, 422)
         lines = [line.removeprefix("ullage: error: ") for line in err.splitlines()]
-        assert told.text.splitlines() == lines
+        assert told.json()["error"]["message"].splitlines() == lines
         text = unescape(shown.text)
         assert all(line in text for line in lines)
         return

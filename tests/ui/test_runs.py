@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import time
+from html import escape
 
 import pytest
 
@@ -17,6 +18,7 @@ from planner_pages import ROOT, made_run, page_of
 
 from ullage.records.ended import Ended
 from ullage.records.folder import RunFolder
+from ullage.records.notes import Notes
 from ullage.records.parts import Part, Parts
 from ullage.reports.pages.html import script
 
@@ -41,6 +43,7 @@ def test_a_finished_run_is_listed_and_its_page_shows_its_memory_and_report(runs)
     listed = page(runs).get("/runs").text
     assert ">one</a>" in listed
     assert ">finished</td>" in listed
+    assert ">10 records</td>" in listed
     shown = page(runs).get("/runs/one").text
     assert "<svg" in shown
     assert "10 of 10 records (100.0 %)" in shown
@@ -56,7 +59,13 @@ def test_a_finished_run_is_listed_and_its_page_shows_its_memory_and_report(runs)
 
 def test_a_run_under_way_has_its_timeline_and_planned_line(runs):
     (runs / "one" / "record.json").unlink()
+    notes = Notes(runs / "one" / "timeline.jsonl", print)
+    for at, done in ((13, 1000), (23, 1750)):
+        notes.add({"seconds": at, "phase": "p", "device": "d", "doing": BAD, "done": done, "total": 2500})
     with RunFolder(runs / "one").lock():
+        now = page(runs).get("/runs/one/now").text
+        assert "1,750 of 2,500 records (70.0 %)" in now
+        assert f"75 a second, by what was done of late of {escape(BAD)}; 10.0 s left" in now
         shown = page(runs).get("/runs/one").text
         assert "live.js" in shown
         assert 'hx-trigger="every 2s"' in shown

@@ -19,10 +19,12 @@ from ullage.records.attempts import LEFT_OUT, SHARING, Worked, read_attempts
 from ullage.records.folder import JOURNAL, MANIFEST, RECORD, RunFolder
 from ullage.records.parts import Parts
 from ullage.records.pool_of_run import State
+from ullage.records.timeline import FILE, doing_now
 
 T = TypeVar("T")
 OF_ACTORS: Final = "what each actor at work has done since its first partition"
 OF_PIECES: Final = "pieces of work on disk since the run was begun"
+OF_PHASE: Final = "what was done of late of {}"
 OF_ALL: Final = "the whole run"
 HOUR: Final = 3600.0
 
@@ -62,11 +64,11 @@ class PartitionsSeen:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """`done` of `total` records (None: nobody knows yet); of a run without partitions these are pieces of
-    work, as its journal has them. `seconds` since it was begun; `rate` records a second and `left` seconds by
-    `basis`, None where nothing is known. `usd` is what `actors`' cards have cost so far at `usd_per_hour`
-    each, which those that share one pay together. `planned` is the most that the plan has any device hold,
-    bytes. `wrong` says what cannot be read."""
+    """`done` of `total` records; without partitions they are of the phase that goes on, and where nothing is
+    known of it `total` is None and `done` are pieces of work, as the journal has them. `seconds` since it was
+    begun; `rate` records a second and `left` seconds by `basis`, None where nothing is known. `usd` is what
+    `actors`' cards have cost so far at `usd_per_hour` each, which those that share one pay together.
+    `planned` is the most that the plan has any device hold, bytes. `wrong` says what cannot be read."""
 
     folder: str
     state: State
@@ -122,7 +124,7 @@ class _Look:
         nothing: Mapping[str, object] = {}
         found = self._read(lambda: self.run.manifest().plan, nothing)
         plan = Fields(found, f"{self.run.path / MANIFEST}: a plan")
-        far = self._read(lambda: self._far(state, plan), None) or _Far(0.0)
+        far = self._read(lambda: self._far(state), None) or _Far(0.0)
         per_hour = self._read(lambda: _usd_per_hour(plan), None) if found else None
         paid = sum(each.seconds / each.sharing for each in far.actors) if far.actors else far.seconds
         left = (far.total - far.done) / far.rate if far.rate and far.total is not None else None
@@ -154,7 +156,7 @@ class _Look:
             self.wrong.append(str(error))
             return otherwise
 
-    def _far(self, state: State, plan: Fields) -> _Far:
+    def _far(self, state: State) -> _Far:
         if state == "ended":
             return _ended(self.run)
         parts = Parts(self.run.path)
@@ -164,9 +166,12 @@ class _Look:
         journal = self.run.path / JOURNAL
         written = journal.stat().st_mtime if journal.exists() else begun
         seconds = max((self.now if state == "running" else written) - begun, 0.0)
+        if state == "running":
+            now = self._read(lambda: doing_now(self.run.path / FILE), None)
+            if now is not None and now.total is not None:
+                return _Far(seconds, now.done, now.total, now.rate, OF_PHASE.format(now.name))
         done = self._read(lambda: self.run.done, 0)
-        total = self._read(lambda: plan.inner("settled").whole("examples"), None)
-        return _Far(seconds, done, total, done / seconds if done and seconds else None, OF_PIECES)
+        return _Far(seconds, done, None, done / seconds if done and seconds else None, OF_PIECES)
 
     def _partitioned(self, running: bool, parts: Parts, count: int, begun: float) -> _Far:
         records = array("q", (part.records for part in parts.parts()))

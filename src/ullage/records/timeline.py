@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Final, Literal
 
 from ullage.fields import Fields
+from ullage.files import check_ordinary
 from ullage.records.notes import read_notes
+from ullage.records.seal import read_line
 
 FILE: Final = "timeline.jsonl"
+LAST: Final = 64 * 1024
+"""Bytes at the end of a timeline that are read for what is being done now."""
 
 Level = Literal["live", "process"]
 """What was sampled: the bytes that tensors hold, or, where nobody counts those, the process's."""
@@ -30,6 +34,17 @@ class Timeline:
 
     courses: tuple[Course, ...]
     starts: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What a run does: its `name`, `done` of `total` records of it (None: nobody knows how many), and `rate`
+    records a second of late, None where nothing came of it yet."""
+
+    name: str
+    done: int
+    total: int | None
+    rate: float | None
 
 
 def planned_live(plan: Fields) -> dict[str, int]:
@@ -56,3 +71,22 @@ def read_timeline(path: Path) -> Timeline:
             starts.append((seconds, phase))
     courses = tuple(Course(device, levels[device], tuple(each)) for device, each in points.items())
     return Timeline(courses, tuple(starts))
+
+
+def doing_now(path: Path) -> Doing | None:
+    """Of the end of a timeline, lines that were changed left out; None where it says nothing of it. Raises
+    FormatError for notes that say no such thing."""
+    if not path.is_file():
+        return None
+    check_ordinary(path)
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - LAST, 0))
+        rows = [row for line in file if line.endswith(b"\n") and (row := read_line(line)) is not None]
+    noted = [Fields(row, f"{path}: a note") for row in rows]
+    if not noted or "doing" not in noted[-1]:
+        return None
+    last, name = noted[-1], noted[-1].text("doing")
+    first = next(each for each in noted if "doing" in each and each.text("doing") == name)
+    done, seconds = (last.number(key) - first.number(key) for key in ("done", "seconds"))
+    rate = done / seconds if done > 0 and seconds > 0 else None
+    return Doing(name, last.whole("done"), last.whole_or_none("total"), rate)

@@ -34,11 +34,10 @@ def status_page(found: RunStatus) -> Page:
 
 
 def _done(found: RunStatus) -> str:
-    what = "records" if found.partitions is not None or found.state == "ended" else "pieces of work"
-    whole = "" if found.total is None else f" of {found.total:,}"
-    planned = "" if what == "records" or found.total is None else " planned"
+    if found.total is None:
+        return f"{found.done:,} pieces of work on disk"
     share = f" ({100 * found.done / found.total:.1f} %)" if found.total else ""
-    return f"{found.done:,}{whole}{planned} {what}{share}"
+    return f"{found.done:,} of {found.total:,} records{share}"
 
 
 def _time(found: RunStatus) -> str:

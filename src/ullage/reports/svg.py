@@ -84,7 +84,7 @@ def _line(path: str, more: str = ' stroke="currentColor" stroke-opacity=".35"') 
 
 def _bars(chart: Bars) -> tuple[list[str], int]:
     """As wide as there is room: lengths are shares of it, and words fit the narrowest screen. A line of words
-    stands above each bar, two where they are long."""
+    stands above each bar, two in a group that has long ones."""
     names = chart.looks
     key = f"u{crc32(repr(chart).encode()):08x}"
     scale = SPAN / (chart.reach or 1.0)
@@ -95,6 +95,7 @@ def _bars(chart: Bars) -> tuple[list[str], int]:
         body += (_words(0, top + 14 + LINE * at, line, more) for at, line in enumerate(lines))
         top += LINE * len(lines)
     group = ""
+    long = {bar.group for bar in chart.bars if _is_long(bar, chart.unit)}
     for bar in chart.bars:
         if bar.group != group:
             group = bar.group
@@ -102,13 +103,18 @@ def _bars(chart: Bars) -> tuple[list[str], int]:
             top += LINE + 11
         said = _said(bar, chart.unit)
         body.append(_words(0, top + 14, bar.name))
-        if LETTER * (len(bar.name) + len(said) + 1) > NARROW:  # side by side one would lie over the other
+        if bar.group in long:
             top += LINE
         body.append(f'<text x="100%" y="{top + 14}" text-anchor="end">{_text(said)}</text>')
         body += _bar(bar, chart.unit, top, scale, key, names)
         top += ROW
     marks, bottom = _legend(names.items(), top + 10, key, wide=NARROW)
     return [*body, *marks], bottom
+
+
+def _is_long(bar: Bar, unit: str) -> bool:
+    """Whether its name and what is said of it would lie over each other side by side."""
+    return LETTER * (len(bar.name) + len(_said(bar, unit)) + 1) > NARROW
 
 
 def _named(bar: Bar, unit: str) -> str:
@@ -258,7 +264,7 @@ def _marks(chart: Lines, scale: _Scale) -> Iterator[str]:
         more = ' paint-order="stroke" stroke="Canvas" stroke-width="4"' + (
             ' text-anchor="end"' if past else ""
         )
-        yield _words(x - 4 if past else x + 4, TOP + 10, name, more)
+        yield _words(x - 4 if past else x + 4, TOP + 16, name, more)
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:

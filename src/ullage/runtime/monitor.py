@@ -40,6 +40,7 @@ class Monitor:
         self.devices = tuple(gauge.device for gauge in self._gauges)
         self._budgets, self._threshold, self._warn = budgets, threshold, warn
         self._timeline = timeline
+        self.far: Callable[[], tuple[str, int, int | None]] | None = None
         self._phase: Phase | None = None
         self._entered = self._begun = time.monotonic()
         self._samples: dict[str, dict[str, int]] = {}
@@ -140,6 +141,7 @@ class Monitor:
                 notes.add(*(self._line(reading, now) for reading in readings))
 
     def _line(self, reading: Reading, now: float) -> dict[str, object]:
+        doing, done, total = ("", 0, None) if self.far is None else self.far()
         return {
             "seconds": round(now - self._begun, 3),
             "phase": "" if self._phase is None else self._phase.name,
@@ -148,6 +150,7 @@ class Monitor:
             "reserved": reading.reserved,
             "process": reading.process,
             "on_device": reading.on_device,
+            **({"doing": doing, "done": done, "total": total} if doing else {}),
         }
 
     def _sample(self) -> list[Reading]:

@@ -106,7 +106,7 @@ def open_session(
         )
         if options.snapshot:
             stack.enter_context(_recorded(devices, folder.path / "allocator.pickle"))
-        progress.free = monitor.free
+        progress.free, monitor.far = monitor.free, lambda: progress.far
         stack.enter_context(monitor)
         if live is not None:
             stack.enter_context(live)

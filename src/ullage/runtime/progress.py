@@ -63,6 +63,12 @@ class Progress:
         self._bar.start()
         self._bar.add_task(label, total=total, completed=done, rate="", free="")
 
+    @property
+    def far(self) -> tuple[str, int, int | None]:
+        """What is being done, and how many of how many records of it are done; without a name before it is
+        started."""
+        return self._label, self._done, self._total
+
     def advance(self, records: int, tokens: int) -> None:
         """So many records, of so many tokens, are done."""
         self._done += records

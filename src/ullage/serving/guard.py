@@ -28,8 +28,8 @@ SENT: Final = "Authorization: Bearer TOKEN"
 @dataclass(frozen=True, slots=True)
 class Door:
     """`hosts` are the names that may stand in a request's Host; numeric addresses may too where `numeric`.
-    `token` None asks for none; who brings none is told that it `comes` so, but at paths that are `open`.
-    `largest` is a body's bytes, `reading` its seconds."""
+    `token` None asks for none; who brings none is told that it `comes` so. Paths that are `open` are so to
+    everybody, whatever name and token come with them. `largest` is a body's bytes, `reading` its seconds."""
 
     hosts: frozenset[str]
     numeric: bool
@@ -119,11 +119,13 @@ class Guard:
             await self._app(scope, _whole(body, receive), send)
 
     def _check(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        if scope["path"] in self._door.open:
+            return
         host = _host(headers.get(b"host", b"").decode("latin-1"))
         if host not in self._door.hosts and not (self._door.numeric and _numeric(host)):
             said = f"host {host[:100]!r} is not served here; the server's --allow-host names more"
             raise Refusal(400, said, "host_not_allowed")
-        if self._door.token is None or scope["path"] in self._door.open:
+        if self._door.token is None:
             return
         kind, _, given = headers.get(b"authorization", b"").partition(b" ")
         known = secrets.compare_digest(given.strip(), self._door.token.encode())

@@ -12,28 +12,28 @@ from typing import Final, NamedTuple
 from ullage.errors import FormatError, InputError, nearest
 from ullage.files import read_text
 from ullage.spec.amount import parse_amount
+from ullage.spec.document_tables import SIZE, Text, Unread, tables
 
 LARGEST_FILE: Final = 4_000_000
-_HEADING: Final = re.compile(r"(#{1,6})\s+(.*)")
-_RULE: Final = re.compile(r"\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*")
-_NUMBER: Final = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
-_BYTES: Final = r"[KMGT]i?B"
+_THOUSANDS: Final = r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?"
+_DECIMAL: Final = r"[1-9]\d{0,2}(?:\.\d{3})+,\d+|0,\d+|\d+,(?:\d{1,2}|\d{4,})"
+_NUMBER: Final = rf"{_THOUSANDS}|{_DECIMAL}|\d+(?:\.\d+)?"
+"""A comma before three digits parts thousands; before one, two or more than three it is a decimal comma."""
+_BYTES: Final = r"[KMGT]i?B(?!\s?/\s?s)"
 _CELL: Final = re.compile(
-    rf"[~+<>\u2248\u2264\u2265]?\s*({_NUMBER})\s*({_BYTES})?"
-    rf"(?:\s*(?:-|\u2013|to)\s*({_NUMBER})\s*({_BYTES})?)?(?![\d,.]*\d)\b.*"
+    rf"[~+<>\u2248\u2264\u2265]?\s*({_NUMBER})\s*\+?\s*({_BYTES})?"
+    rf"(?:\s*(?:-|\u2013|to)\s*({_NUMBER})\s*\+?\s*({_BYTES})?)?(?![\d,.]*\d)\b.*",
+    re.IGNORECASE,
 )
 _BARE: Final = re.compile(
     rf"[~+<>\u2248\u2264\u2265]?\s*(?:{_NUMBER})\s*(?:(?:-|\u2013|to)\s*(?:{_NUMBER})\s*)?(?:[(\[].*|[^\w.,]*)"
 )
 """A number alone, or with its ends or a note in brackets: its unit may stand elsewhere."""
+_WORDLESS: Final = re.compile(r"[^A-Za-z]*\d[^A-Za-z]*")
 _UNIT: Final = re.compile(rf"(?<![\d.])(?<![\d.]\s)\b({_BYTES})\b(?!/)")
 """A unit that belongs to no number before it, and to no speed."""
 _EVERYWHERE: Final = re.compile(rf"\b(?:are|is|in)\s+({_BYTES})\b(?!/)", re.IGNORECASE)
 """How a document says the unit of all its tables."""
-_NOTE: Final = re.compile(
-    r"<sup>.*?</sup>|</?[a-z][^>]*>|[\u00b9\u00b2\u00b3\u2070-\u2079\u2020\u2021]", re.IGNORECASE
-)
-"""Tags, and marks of footnotes."""
 PRECISIONS: Final = {
     "fp32": r"fp32|float32|full precision",
     "fp16": r"fp16|float16|half",
@@ -62,6 +62,15 @@ HEAD: Final = """\
 """
 
 
+UNREAD: Final = """\
+# Not read, though it may be a size ({count}): see whether it is a claim, and write it by hand.
+"""
+MOST_SAID: Final = 5
+"""Places named where there is no claim at all."""
+LONGEST: Final = 200
+"""Characters of a cell that are read, and quoted of one that is not."""
+
+
 class Cell(NamedTuple):
     """A cell of a table with a size in it: where it stands, and the words around it; `row` are the cells
     before the first with a number."""
@@ -74,8 +83,17 @@ class Cell(NamedTuple):
     claimed: str
 
 
+class _Column(NamedTuple):
+    """Its name, the unit that it names itself, and that of numbers alone in it."""
+
+    name: str = ""
+    own: str = ""
+    unit: str = ""
+
+
 def drafted(path: Path) -> str:
-    """A file of claims, one for each size in a table of a document. Raises InputError."""
+    """A file of claims, one for each size in a table of a document, headed by what may be one and was not
+    read. Raises InputError."""
     import yaml
 
     try:
@@ -85,11 +103,23 @@ def drafted(path: Path) -> str:
         raise InputError(f"{path}: cannot be read as a document: {said}") from error
     except FormatError as error:
         raise InputError(str(error)) from error
-    claims = [_proposed(cell) for cell in cells(text)]
+    found = list(cells(text))
+    claims = [_proposed(each) for each in found if isinstance(each, Cell)]
+    unread = list(dict.fromkeys(_quoted(each) for each in found if isinstance(each, Unread)))
     if not claims:
-        raise InputError(f"{path}: no table of it has a size with a unit; write its claims by hand")
+        said = f"{path}: no table of it has a size with a unit; write its claims by hand"
+        more = f"; of {len(unread)}" if len(unread) > MOST_SAID else ""
+        raise InputError(f"{said}. Not read{more}: {'; '.join(unread[:MOST_SAID])}" if unread else said)
+    head = HEAD.format(name=path.name)
+    if unread:
+        head += UNREAD.format(count=len(unread)) + "".join(f"#   {each}\n" for each in unread)
     held = {"document": path.name, "claims": claims}
-    return HEAD.format(name=path.name) + yaml.safe_dump(held, sort_keys=False, allow_unicode=True, width=110)
+    return head + yaml.safe_dump(held, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _quoted(unread: Unread) -> str:
+    said = "".join(one if one.isprintable() else " " for one in unread.said[: LONGEST + 1])
+    return f"line {unread.line}: {said[:LONGEST]}{'...' if len(said) > LONGEST else ''}"
 
 
 def _proposed(cell: Cell) -> dict[str, object]:
@@ -138,38 +168,23 @@ def _plain(text: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", text.casefold()).strip("-")
 
 
-def cells(text: str) -> Iterator[Cell]:
+def cells(text: str) -> Iterator[Cell | Unread]:
     """Every cell with a size, of the tables of a document: the unit is the cell's own, or its column's; else
-    what stands beside the table, in its heading or for the whole document."""
-    headings: dict[int, str] = {}
-    lines = text.splitlines()
-    columns: list[tuple[str, str]] = []
-    fenced = False
-    for at, line in enumerate(lines):
-        fenced ^= line.lstrip().startswith("```")
-        if fenced:
+    what stands beside the table, in its heading or for the whole document. And what looks like a size and is
+    none of them."""
+    everywhere = _everywhere(text.splitlines())
+    for table in tables(text):
+        if isinstance(table, Unread):
+            yield table
             continue
-        if found := _HEADING.fullmatch(line.strip()):
-            headings = {level: said for level, said in headings.items() if level < len(found[1])}
-            headings[len(found[1])] = found[2].strip()
-        if "|" not in line:
-            columns = []
-        elif at + 1 < len(lines) and _RULE.fullmatch(lines[at + 1].strip()) and "-" in lines[at + 1]:
-            around = (*_beside(lines, at), *(headings[level] for level in sorted(headings, reverse=True)))
-            afar = _named(around) or _everywhere(lines)
-            columns = [
-                (each, _named((each,)) or (afar if _HELD.search(each) else "")) for each in _split(line)
-            ]
-        elif columns and not _RULE.fullmatch(line.strip()):
-            section = " / ".join(said for level, said in sorted(headings.items()) if level > 1)
-            yield from _of_row(at + 1, section, columns, _split(line))
-
-
-def _beside(lines: Sequence[str], at: int) -> tuple[str, ...]:
-    """The lines of prose next to the table whose head is at `at`: after it, before it."""
-    after = next((below for below in range(at, len(lines)) if "|" not in lines[below]), len(lines))
-    near = (next(filter(str.strip, side), "") for side in (lines[after:], reversed(lines[:at])))
-    return tuple(line for line in near if "|" not in line and not line.startswith("#"))
+        afar = _named(table.around) or everywhere
+        columns = []
+        for name in table.columns:
+            own = _named((name,))
+            columns.append(_Column(name, own, own or (afar if _HELD.search(name) else "")))
+        yield from (Unread(*each) for each in table.head if SIZE.search(each.said))
+        for row in table.rows:
+            yield from _of_row(table.section, columns, row)
 
 
 def _everywhere(lines: Sequence[str]) -> str:
@@ -182,33 +197,40 @@ def _named(texts: Iterable[str]) -> str:
     return next((found[1] for text in texts if (found := _UNIT.search(text))), "")
 
 
-def _of_row(
-    line: int, section: str, columns: Sequence[tuple[str, str]], row: Sequence[str]
-) -> Iterator[Cell]:
-    name = (row[0], *takewhile(lambda cell: not re.search(r"^\W*\d", cell), row[1:]))
-    for (column, unit), text in zip(columns[1:], row[1:], strict=False):
-        claimed = _claimed(text, unit)
-        try:
-            parse_amount(claimed)
-        except InputError:
-            continue
-        yield Cell(line, section, name, column, text, claimed)
+def _of_row(section: str, columns: Sequence[_Column], row: Sequence[Text]) -> Iterator[Cell | Unread]:
+    said = [each.said for each in row]
+    name = (*said[:1], *takewhile(lambda cell: not re.search(r"^\W*\d", cell), said[1:]))
+    for at, (line, text) in enumerate(row):
+        column = columns[at] if 0 < at < len(columns) else _Column()
+        claimed, rest = _claimed(text, column.unit) if at else ("", text)
+        if claimed:
+            yield Cell(line, section, name, column.name, text, claimed)
+        number = re.search(r"\d", text) if column.own else _WORDLESS.fullmatch(text)
+        if SIZE.search(rest) or (column.unit and not claimed and number):
+            yield Unread(line, text)
 
 
-def _claimed(text: str, unit: str) -> str:
-    """A size and its unit, which is `unit` where it is a number alone; nothing where there is none."""
-    found = _CELL.fullmatch(text)
+def _claimed(text: str, unit: str) -> tuple[str, str]:
+    """A size and its unit, which is `unit` where it is a number alone, nothing where there is none; and what
+    of the text is not part of it."""
+    found = _CELL.fullmatch(text) if len(text) <= LONGEST else None
     if found is None:
-        return ""
+        return "", text
     low, first, high, last = found.groups()
-    if first and last and first != last:  # two units, which no claim has
-        high, last = None, None
+    end = max(found.end(group) for group in (1, 2, 3, 4))
+    if first and last and first.upper() != last.upper():  # two units, which no claim has
+        high, last, end = None, None, found.end(2)
     unit = last or first or (unit if _BARE.fullmatch(text) else "")
-    return f"{'-'.join(each.replace(',', '') for each in (low, high) if each)} {unit}" if unit else ""
+    claimed = f"{'-'.join(_decimal(each) for each in (low, high) if each)} {unit}"
+    try:
+        parse_amount(claimed)
+    except InputError:
+        return "", text
+    return claimed, text[end:]
 
 
-def _split(line: str) -> list[str]:
-    """The cells of one line of a table, without bold, code and marks of footnotes; a bar behind a backslash
-    is part of one."""
-    cells = re.split(r"(?<!\\)\|", _NOTE.sub("", line).strip().removeprefix("|").removesuffix("|"))
-    return [cell.replace("\\|", "|").strip().strip("*`").strip() for cell in cells]
+def _decimal(number: str) -> str:
+    """As `parse_amount` reads it."""
+    if "," not in number or re.fullmatch(_THOUSANDS, number):
+        return number.replace(",", "")
+    return number.replace(".", "").replace(",", ".")

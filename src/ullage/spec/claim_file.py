@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from ullage.spec.mistake import Mistake
 
 KEYS: Final = ("document", "source", "note", "defaults", "workloads", "claims")
 LARGEST_FILE: Final = 4_000_000
+DOCUMENTS: Final = frozenset({".md", ".markdown", ".html", ".htm", ".txt", ".rst"})
+"""How files end that are read for claims, and are none themselves."""
 FORM: Final = "claims: [{claimed: 16 GB, model: meta-llama/Meta-Llama-3-8B-Instruct, precision: fp16}]"
 
 
@@ -47,6 +50,11 @@ def read_claims(path: Path) -> ClaimFile:
     Raises SpecError for what is no file of claims, InputError for a file that cannot be read; what is wrong
     with one claim stands at its entry.
     """
+    if path.suffix.lower() in DOCUMENTS:
+        raise InputError(
+            f"{path}: claims stand in a file of YAML or JSON; --draft proposes those of a document: "
+            f"ullage audit {shlex.quote(str(path))} --draft > claims.yaml"
+        )
     try:
         text = read_text(path, LARGEST_FILE)
     except (OSError, UnicodeDecodeError) as error:

@@ -66,7 +66,7 @@ def answer(source: Source, asked: Asked) -> Answered:
 
 def _exported(found: Planned, asked: Asked, state: State) -> Answered:
     if found.plan is None:
-        return Answered(422, "".join(f"{each.line}\n" for each in found.wrong), state)
+        return Answered(422, "\n".join(each.line for each in found.wrong), state)
     if asked.wanted == "file":
         return Answered(200, found.text, state)
     from ullage.planning.document import plan_document

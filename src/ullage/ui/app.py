@@ -131,10 +131,11 @@ def _page(found: Answered) -> Response:
 
 
 def _file(found: Answered, kind: str, name: str = "") -> Response:
-    if found.status != 200:
-        return Response(found.body, found.status, media_type="text/plain")
+    """Raises InputError with the mistakes of a state that is not planned."""
+    if found.status == 422:
+        raise InputError(found.body)
     headers = {"Content-Disposition": f'attachment; filename="{name}"'} if name else {}
-    return Response(found.body, media_type=kind, headers=headers)
+    return Response(found.body, found.status, media_type=kind, headers=headers)
 
 
 def _static(app: FastAPI) -> None:

@@ -31,7 +31,8 @@ SHOWN: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run's folder. `wrong` says what of it cannot be read; what can be is told all the same."""
+    """One run's folder. `done` are pieces of work in its journal, `records` those of a run that has ended.
+    `wrong` says what of it cannot be read; what can be is told all the same."""
 
     id: str
     state: State
@@ -40,6 +41,7 @@ class Run:
     gpus: str = ""
     verdict: str = ""
     done: int = 0
+    records: int | None = None
     report: bool = False
     wrong: tuple[str, ...] = ()
 
@@ -113,12 +115,12 @@ def run_of(path: Path) -> Run:
         plan = held.manifest().plan
     except (UllageError, OSError) as error:
         wrong.append(str(error))
-    done = 0
+    done, records = 0, None
     state: State = "running" if held.held else "finished" if held.complete else "cut short"
     try:
         done = held.done
         if held.complete:
-            held.record()
+            records = held.record().examples
     except (UllageError, OSError) as error:
         wrong.append(str(error))
     return Run(
@@ -129,6 +131,7 @@ def run_of(path: Path) -> Run:
         str(plan.get("gpus", "")),
         str(plan.get("verdict", "")),
         done=done,
+        records=records,
         report=(path / REPORT).is_file() and not (path / REPORT).is_symlink(),
         wrong=tuple(wrong),
     )

@@ -27,16 +27,15 @@ def listed(runs: Sequence[Run], folder: str, root: str) -> Iterator[Part]:
         yield Prose("There is none.")
     else:
         wrong = any(run.wrong for run in runs)
-        columns = ("run", "state", "workload", "kind", "GPUs", "planned", "pieces done")
+        columns = ("run", "state", "workload", "kind", "GPUs", "planned", "done")
         last = ("what cannot be read",) if wrong else ()
-        yield Table(
-            (*columns, *last), tuple(_row(run, root, wrong) for run in runs), frozenset({"pieces done"})
-        )
+        yield Table((*columns, *last), tuple(_row(run, root, wrong) for run in runs), frozenset({"done"}))
 
 
 def _row(run: Run, root: str, wrong: bool) -> tuple[Words, ...]:
     name = Span(run.id, to=f"{root}/runs/{quote(run.id)}")
-    told = (run.state, run.title, run.kind, run.gpus, run.verdict, str(run.done))
+    done = f"{run.done:,} pieces" if run.records is None else f"{run.records:,} records"
+    told = (run.state, run.title, run.kind, run.gpus, run.verdict, done)
     return name, *map(Span, told), *((Span("; ".join(run.wrong), "bad"),) if wrong else ())
 
 
@@ -91,5 +90,6 @@ def _pool(pool: PoolSeen) -> Iterator[Part]:
         tuple(
             f"{each.place}: {each.used:,} of {each.budget:,} bytes taken, at most {each.most:,}"
             for each in pool.places
+            if each.budget or each.used or each.most
         )
     )

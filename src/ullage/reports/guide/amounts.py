@@ -105,7 +105,7 @@ def variations(guide: Guide) -> tuple[Part, ...]:
 
 
 def _varied(name: str, found: Sequence[Variation], asked: Plan) -> Table:
-    columns = (name, "fullest card, GiB", "all cards, GiB", "verdict", "all examples", "$ per 1000")
+    columns = (name, "fullest card, GiB", "all cards at most, GiB", "verdict", "all examples", "$ per 1000")
     rows = []
     for each in found:
         if each.plan is None:

@@ -8,7 +8,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 from ullage.reports.advice_page import in_short, typed
-from ullage.reports.figures import dollars, durations, whole
+from ullage.reports.figures import UNKNOWN, dollars, durations, whole
 from ullage.reports.guide import amounts, sets
 from ullage.reports.guide.symptoms import symptoms
 from ullage.reports.items import at_the_peak, named
@@ -119,7 +119,8 @@ def _summary(guide: Guide) -> Iterator[Part]:
         if plan.cost is not None:
             price = f"at {dollars(plan.cost.usd_per_hour)} an hour"
             price = price if plan.total_usd is None else f"{dollars(plan.total_usd)} {price}"
-        yield Prose(f"Time: {durations(plan.total_seconds)}; {price}.")
+        time = UNKNOWN + ", a note says why" if plan.total_seconds is None else durations(plan.total_seconds)
+        yield Prose(f"Time: {time}; {price}.")
     best = guide.renting.best
     if best is not None and best.cost is not None and best.usd is not None:
         by = f"{best.cost.provider}, {best.cost.as_of}"

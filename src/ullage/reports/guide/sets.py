@@ -34,7 +34,8 @@ def _tier(tier: Tier) -> tuple[str, str, str, str]:
     left = min((each.ullage for each in plan.devices if each.ullage is not None), default=None)
     free = "" if left is None else number(left)
     if plan.verdict != "does not fit":
-        time = f"{durations(plan.total_seconds)} for all"
+        known = plan.total_seconds is not None
+        time = f"{durations(plan.total_seconds)} for all" if known else "time unknown; a note says why"
         return plan.verdict, free, "nothing", time
     if not plan.advice:
         nearest = None if plan.search is None else plan.search.nearest
@@ -83,5 +84,6 @@ def costs(guide: Guide) -> tuple[Part, ...]:
         "price of",
     )
     more = f"; {found.more} more sets hold it" if found.more else ""
-    caption = f"{found.label} prices in US dollars, cheapest for the whole first{more}; each of its day"
+    first = "for the whole" if any(each.usd is not None for each in found.rentals) else "by the hour"
+    caption = f"{found.label} prices in US dollars, cheapest {first} first{more}; each of its day"
     return (Table(columns, rows, frozenset(columns[2:5]), caption),)

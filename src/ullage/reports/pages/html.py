@@ -38,7 +38,8 @@ STYLE: Final = Path(__file__).with_name("page.css")
 SCRIPT: Final = Path(__file__).with_name("listed.js")
 """Of a page that has a list to be looked through; without it all of the list is there."""
 LONG: Final = 40
-"""Letters of a cell that has a width of its own."""
+LONG_NAME: Final = 20
+"""Letters of a cell, and of the one that names its row, that have a width of their own."""
 NAMED: Final = 3
 """Headings down to this level may be led to."""
 DARKEST: Final = 0.7
@@ -166,16 +167,16 @@ def table(part: Table) -> Iterator[str]:
     yield f"<table>{title}<thead><tr>{head}</tr></thead><tbody>"
     for first, *rest in part.rows:
         cells = zip(rest, marks[1:], strict=True)
-        held = "".join([f"<td{mark or _class(_breadth(cell))}>{inline(cell)}</td>" for cell, mark in cells])
-        yield f'<tr><th scope="row"{marks[0]}>{inline(first)}</th>{held}</tr>'
+        held = "".join([f"<td{mark or _breadth(cell, LONG)}>{inline(cell)}</td>" for cell, mark in cells])
+        yield f'<tr><th scope="row"{marks[0] or _breadth(first, LONG_NAME)}>{inline(first)}</th>{held}</tr>'
     yield "</tbody></table></div>"
     if part.caption:
         yield f'<p class="note">{inline(part.caption)}</p>'
 
 
-def _breadth(cell: Words) -> str:
+def _breadth(cell: Words, longest: int) -> str:
     """So that what is long is not squeezed to a letter or two a line."""
-    return "long" if len(plain(cell)) > LONG else ""
+    return _class("long" if len(plain(cell)) > longest else "")
 
 
 def _scrolling(label: str) -> str:
