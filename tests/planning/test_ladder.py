@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ullage.planning.advice.ladder import as_one, sized, smallest
+from ullage.planning.advice.ladder import sized, smallest
 from ullage.planning.advice.step import Axis, Step, changes_of, with_step
 
 SIZES = [1, 2, 4, 8, 16, 32]
@@ -24,6 +24,10 @@ def batches(steps, ladders):
     return [changed.get(f"roles.{each.role}.batch", each.unchanged) for each in ladders]
 
 
+def sizes(each):
+    return [each.unchanged, *(int(step.key) for step in each.steps)]
+
+
 @st.composite
 def settings(draw):
     ladders = [
@@ -38,21 +42,16 @@ def settings(draw):
 
 
 @given(settings())
-def test_a_step_of_all_roles_lowers_none_and_passes_none(found):
+def test_a_size_for_all_roles_lowers_none_and_passes_none(found):
     ladders, steps = found
     now = batches(steps, ladders)
-    for step in as_one(ladders).steps:
-        then = batches(sized(steps, as_one(ladders), step), ladders)
-        assert all(
-            before <= after <= max(before, int(step.key)) for before, after in zip(now, then, strict=True)
-        )
-    top = batches(sized(steps, as_one(ladders), as_one(ladders).steps[-1]), ladders)
-    most = [max(int(step.key) for step in each.steps) for each in ladders]
-    assert top == [max(pair) for pair in zip(most, now, strict=True)]
+    for size in SIZES:
+        then = batches(sized(steps, ladders, size), ladders)
+        assert all(before <= after <= max(before, size) for before, after in zip(now, then, strict=True))
+    assert batches(sized(steps, ladders, SIZES[-1]), ladders) == [max(sizes(each)) for each in ladders]
 
 
 @given(settings())
-def test_the_smallest_batches_are_the_first_of_each(found):
+def test_the_smallest_batches_are_the_smallest_of_each(found):
     ladders, steps = found
-    least = [min(each.unchanged, int(each.steps[0].key)) for each in ladders]
-    assert batches(smallest(steps, ladders), ladders) == least
+    assert batches(smallest(steps, ladders), ladders) == [min(sizes(each)) for each in ladders]

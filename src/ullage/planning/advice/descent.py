@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ullage.planning.advice.ladder import WORTH, above_all, as_one, climb, sized, smallest
+from ullage.planning.advice.ladder import WORTH, above_all, climb, sized, smallest
 from ullage.planning.advice.step import VLLM, Axis, Step, with_step, without
 from ullage.planning.advice.trials import Candidate, Trials
 
@@ -114,11 +114,10 @@ def _faster_by(trials: Trials, at: Candidate, alike: list[Axis], ladders: Mappin
     if not alike[0].ladder:
         tried = each_way(trials, at, [_quick(axis, at) for axis in alike])
         return mixed(trials, at, tried + _with_room(trials, at, tried, ladders))
-    ladder = as_one(alike) if len(alike) > 1 else alike[0]
-    at = climb(trials, at, ladder)
+    at = climb(trials, at, alike)
     if len(alike) == 1:
         return at
-    more = [sized(at.steps, ladder, step) for step in above_all(at, alike)[:BEYOND]]
+    more = [sized(at.steps, alike, size) for size in above_all(at, alike)[:BEYOND]]
     tried = [trials.plan(at.gpus, steps) for steps in more if not trials.over]
     at = mixed(trials, at, tried)
     return mixed(trials, at, tried[:1])  # for whom the largest is too large
@@ -131,11 +130,11 @@ def _with_room(
     found = []
     for each in tried:
         taken = [step.role for step in each.steps if step.key.startswith(VLLM) and step not in at.steps]
-        steps = smallest(each.steps, [ladders[role] for role in taken if role in ladders])
+        theirs = [ladders[role] for role in taken if role in ladders]
+        steps = smallest(each.steps, theirs)
         if each.possible and not each.fits and steps != each.steps and not trials.over:
             small = trials.plan(at.gpus, steps)
-            raised = as_one([ladders[step.role] for step in steps if step not in each.steps])
-            found.append(climb(trials, small, raised) if small.fits else small)
+            found.append(climb(trials, small, theirs) if small.fits else small)
     return found
 
 

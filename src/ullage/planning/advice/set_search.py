@@ -8,7 +8,7 @@ from typing import Final
 from ullage.facts.gpu import GpuSet
 from ullage.planning.advice.descent import each_way, faster, kinds, leanest, mixed, relaxed, roomier
 from ullage.planning.advice.front import KEYS, point_of
-from ullage.planning.advice.ladder import as_one, climb, smallest
+from ullage.planning.advice.ladder import climb, smallest
 from ullage.planning.advice.role_axes import WHOLE
 from ullage.planning.advice.step import VLLM, Axis, Family, Step, with_step, without
 from ullage.planning.advice.trials import Candidate, Trials
@@ -115,7 +115,7 @@ class SetSearch:
 
     def climb(self, at: Candidate) -> Candidate:
         """Batches as large as fit, together and role by role."""
-        return faster(self._trials, at, tuple(axis for axis in self._axes if axis.ladder))
+        return faster(self._trials, at, tuple(self._ladders))
 
     def glance(self, others: list[tuple[Step, ...]]) -> list[Candidate]:
         """What was good elsewhere, and the workload as it is where nothing was, as it is here."""
@@ -145,7 +145,7 @@ class SetSearch:
         """These in the smallest batches; else what exceeds these cards by little, or the workload as it is,
         as lean as can be without loss."""
         for each in sorted((one for one in tried if one.possible), key=_over):
-            steps = smallest(each.steps, self._axes)
+            steps = smallest(each.steps, self._ladders)
             if steps != each.steps and not self._trials.over:
                 then = self._trials.plan(self.gpus, steps)
                 if then.fits:
@@ -163,10 +163,11 @@ class SetSearch:
 
     def _climb(self, at: Candidate) -> Candidate:
         """Batches of all roles as large as fit, all of one size."""
-        ladders = [axis for axis in self._axes if axis.ladder]
-        if not ladders:
-            return at
-        return climb(self._trials, at, ladders[0] if len(ladders) == 1 else as_one(ladders))
+        return climb(self._trials, at, self._ladders)
+
+    @property
+    def _ladders(self) -> list[Axis]:
+        return [axis for axis in self._axes if axis.ladder]
 
     def usual(self, taken: dict[str, bool]) -> list[tuple[Step, ...]]:
         """vLLM for the roles it takes, all of them in each precision there is.

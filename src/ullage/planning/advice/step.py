@@ -34,10 +34,9 @@ class Step(NamedTuple):
 class Axis(NamedTuple):
     """Steps of which one at most is taken. Those of a ladder are batch sizes, ascending; `unchanged` is its
     size without a step. `lean` is the place of the step that takes least memory, None where that is none of
-    them. `role` is whose it is, "" of the workload's own. A ladder of several roles has theirs as its
-    `parts`. One that `needs` another axis means something beside a step of vLLM of that alone. The lean step
-    of one that `ends` there means nothing beside such a step of an axis whose name ends so: vLLM gives
-    nothing back.
+    them. `role` is whose it is, "" of the workload's own. One that `needs` another axis means something
+    beside a step of vLLM of that alone. The lean step of one that `ends` there means nothing beside such a
+    step of an axis whose name ends so: vLLM gives nothing back.
     """
 
     name: str
@@ -47,7 +46,6 @@ class Axis(NamedTuple):
     role: str = ""
     ladder: bool = False
     unchanged: int = 0
-    parts: tuple[Axis, ...] = ()
     needs: str = ""
     ends: str = ""
 
