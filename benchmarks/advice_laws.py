@@ -45,7 +45,7 @@ def agreeing(plan: Any) -> Iterator[str]:
     yield from cheaper(plan, found)
     listed = {gpus.name: outcome for gpus, outcome in found}
     for entry in plan.advice:
-        if entry.changes or entry.own_cards:
+        if entry.changes or entry.own_cards or entry.usd_per_hour is None:  # nobody rents it out
             continue
         other = listed.get(entry.gpus)
         if other is None:

@@ -193,7 +193,7 @@ class Elsewhere:
 def _as_it_is(trials: Trials, gpus: GpuSet) -> None:
     """The unchanged workload on every set where a bound allows it to be the cheapest, so that no list of sets
     that hold it has a cheaper one: work takes as long as on the own cards, which worked in turn or waited for
-    one another, but for what these do faster."""
+    one another, but for what these do faster. What waits beside small cards says nothing of larger ones."""
     base = trials.plan(gpus)
     elastic = trials.is_elastic()
     as_it_is = [base, *(each for each in trials.found if each.possible and not each.steps and not each.open)]
@@ -204,7 +204,8 @@ def _as_it_is(trials: Trials, gpus: GpuSet) -> None:
     )
     for hourly, other in trials.prices.sets():
         roomy = other.abilities.has_kernels and bytes_of(other) >= _least(tried, elastic)
-        if roomy and all(hourly * _least_seconds(each, other) / 3600 < best for each in as_it_is):
+        told = [max(as_it_is, key=lambda each: each.outcome.peak.low)] if elastic else as_it_is
+        if roomy and all(hourly * _least_seconds(each, other) / 3600 < best for each in told):
             then = trials.plan(other)
             tried += [then] if then.possible else []
             as_it_is += [then] if then.possible and not then.open else []
