@@ -20,7 +20,7 @@ SEEN = {"falcon"}
 def test_a_pass_keeps_the_cache_and_peaks_where_the_row_says(family):
     dtype = ("fp32", "bf16")[sum(map(ord, family)) % 2]
     small = small_families.build(small_families.config_of(family), dtype)
-    batch = 1 if family in OPEN else small_families.BATCHES[dtype]
+    batch = 1 if family in OPEN else small_families.BATCH
     peak, cache = small_families.run(small, batch)
     expected, kept = small_families.planned(small, dtype, batch)
     assert kept == cache
@@ -32,7 +32,7 @@ def test_a_pass_keeps_the_cache_and_peaks_where_the_row_says(family):
 def test_an_encoder_keeps_nothing_and_peaks_where_the_row_says(family):
     dtype = ("fp32", "bf16")[sum(map(ord, family)) % 2]
     small = small_families.build(small_families.config_of(family), dtype)
-    batch = small_families.ENCODED[dtype]
+    batch = small_families.BATCH
     for padded in (False, True):
         peak, cache = small_families.run(small, batch, padded)
         expected, kept = small_families.planned(small, dtype, batch, padded)

@@ -145,7 +145,6 @@ def measured_peak(run):
     import torch
 
     with torch.inference_mode():
-        run()
         return profiled.peak(run)
 
 
