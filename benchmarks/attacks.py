@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -43,7 +43,7 @@ class Attack:
         """The files the result vouches for, its own script first. Raises RegistryError."""
         found = dict.fromkeys([self.script])
         for pattern in self.sources:
-            if not (matched := list(_files(root, pattern))):
+            if not (matched := _files(root, pattern)):
                 raise RegistryError(f"attacks.toml: {self.name}: no file is {pattern!r}")
             found.update(dict.fromkeys(matched))
         return list(found)
@@ -63,8 +63,12 @@ def load(registry: Path = REGISTRY) -> dict[str, Attack]:
     return found
 
 
-def _files(root: Path, pattern: str) -> Iterator[Path]:
-    for path in sorted(root.glob(pattern)):
-        for each in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if each.is_file() and not LEFT_OUT & set(each.parts):
-                yield each
+@cache
+def _files(root: Path, pattern: str) -> tuple[Path, ...]:
+    """Those there are when a process first asks."""
+    return tuple(
+        each
+        for path in sorted(root.glob(pattern))
+        for each in (sorted(path.rglob("*")) if path.is_dir() else [path])
+        if each.is_file() and not LEFT_OUT & set(each.parts)
+    )

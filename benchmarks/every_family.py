@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
+
+from hypothesis import settings
 
 from ullage.facts.architecture import Architecture
 from ullage.facts.config import read_config
@@ -51,3 +54,28 @@ def config(family: str) -> dict[str, object]:
 @cache
 def architecture(family: str) -> Architecture:
     return read_config(config(family), family, "test")
+
+
+def covering(names: Sequence[str]) -> list[str]:
+    """So few of `names` that in their layers everything occurs that formulas tell apart: each value of each
+    field of a mixer, a feed-forward part and a flow, of sizes whether there are any. All of them under
+    hypothesis's profile `attack` (benchmarks/laws.py)."""
+    if settings.get_current_profile_name() == "attack":
+        return [*names]
+    told = {name: _told_apart(architecture(name)) for name in names}
+    lacking, found = frozenset[object]().union(*told.values()), []
+    while lacking:
+        found.append(max(names, key=lambda name: len(told[name] & lacking)))
+        lacking -= told[found[-1]]
+    return found
+
+
+def _told_apart(model: Architecture) -> frozenset[object]:
+    parts = {part for layer in model.layers for part in (layer.mixer, layer.feed_forward, layer.flow)}
+    return frozenset(
+        (type(part), name, value if isinstance(value, bool | str) else bool(value))
+        for part in parts
+        if part is not None
+        for name in type(part).__annotations__
+        for value in [getattr(part, name)]
+    )

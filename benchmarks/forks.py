@@ -28,7 +28,8 @@ for line in sys.stdin:
     asked = json.loads(line)
     child = os.fork()
     if child == 0:
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(os.open(asked["in"], os.O_RDONLY), 0)
+        sys.stdin = open(0, closefd=False)
         # What runs in the background may ignore them, and who is begun by it then does too.
         for name in ("SIGTERM", "SIGHUP"):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
@@ -77,20 +78,23 @@ class Forks:
         self,
         *arguments: str | Path,
         folder: Path | None = None,
+        given: bytes = b"",
         first: str = "",
         number: int = signal.SIGKILL,
         when: Callable[[str], bool] | None = None,
     ) -> Done:
-        """One command in `folder`, after the statements `first`; once `when` holds of what it has said on
-        standard output it is sent the signal `number`."""
+        """One command in `folder`, after the statements `first`, with `given` on standard input; once `when`
+        holds of what it has said on standard output it is sent the signal `number`."""
         with tempfile.TemporaryDirectory() as said:
             os.chmod(said, 0o777)
-            out, err = Path(said) / "out", Path(said) / "err"
+            read, out, err = (Path(said) / name for name in ("in", "out", "err"))
+            read.write_bytes(given)
             asked = {
                 "arguments": [*map(str, arguments)],
                 "folder": str(folder or Path.cwd()),
                 "environment": os.environ | self._more,
                 "first": first,
+                "in": str(read),
                 "out": str(out),
                 "err": str(err),
             }

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -158,10 +159,16 @@ def start(name: str, card: str = "") -> Measurement:
 
 def hashes(attack: attacks.Attack, root: Path = ROOT) -> dict[str, str]:
     """Path and hash of every file `attack` vouches for, as they are now."""
+    vouched = [(path, path.stat()) for path in attack.vouched(root)]
     return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS]
-        for path in attack.vouched(root)
+        path.relative_to(root).as_posix(): _hash(path, found.st_mtime_ns, found.st_size)
+        for path, found in vouched
     }
+
+
+@cache
+def _hash(path: Path, _changed: int, _bytes: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS]
 
 
 def _said(argument: str) -> str:

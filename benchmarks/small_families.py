@@ -59,10 +59,8 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "nemotron_h": ({"moe_latent_size": 32, "layers_block_type": ["moe", "full_attention", "moe"]},),
 }
 """Other structures that a family's configs ask for."""
-BATCHES = {"fp32": 8, "bf16": 128}
-"""In bf16 so many rows that what a processor's matrix products pack of the weights is less than 1 %."""
-ENCODED = {"fp32": 8, "bf16": 512}
-"""The same for encoders, whose peak is a matrix product's more often."""
+BATCH = 16
+"""So many rows that what a mask or a table of positions takes more or less is below 1 %."""
 MARKS = 16
 """Elements of a tensor of a cache that is no state: whether it was initialised, and such."""
 WIDTHS = {"fp32": 4, "bf16": 2}
@@ -155,7 +153,7 @@ def run(small: Small, batch: int, padded: bool = False) -> tuple[int, int]:
     options: dict[str, Any] = {"use_cache": True, **({"logits_to_keep": 1} if small.whole else {})}
     if small.architecture.encodes:
         options = {"attention_mask": padding(ids)} if padded else {}
-    with torch.inference_mode(), quiet():
+    with torch.inference_mode(), quiet(), _without_packing():
         shown = small.model(ids, **options)
         if not small.architecture.encodes and not {"past_key_values", "cache_params"} & {*shown}:
             # A model that fills a cache and does not return it.
@@ -206,6 +204,19 @@ def _storages(layers: Any) -> Any:
             for each in held if isinstance(held, list | tuple) else [held]:
                 if hasattr(each, "untyped_storage") and each.numel() > MARKS:
                     yield each.untyped_storage()
+
+
+@contextlib.contextmanager
+def _without_packing() -> Iterator[None]:
+    """Without oneDNN, whose matrix products pack weights in bf16, which of few rows is much."""
+    import torch
+
+    told = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = False
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = told
 
 
 @contextlib.contextmanager

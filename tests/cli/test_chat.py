@@ -3,8 +3,6 @@
 import io
 import json
 import signal
-import subprocess
-import sys
 
 import jsonschema
 import numpy as np
@@ -183,25 +181,12 @@ def test_bytes_that_are_no_text_are_refused_and_a_terminal_asks_on(talk):
     assert "not UTF-8 text" in err
 
 
-def test_bytes_that_are_no_text_end_no_talk(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "ullage",
-        "chat",
-        "ullage:tiny",
-        "--gpus",
-        "cpu",
-        "--new-tokens",
-        "2",
-        "--json",
-    ]
-    done = subprocess.run(
-        [*command, "--new-tokens", "2"], input=b"caf\xe9\nWho?\n", capture_output=True, check=False
-    )
+def test_bytes_that_are_no_text_end_no_talk(forks):
+    arguments = ("chat", "ullage:tiny", "--gpus", "cpu", "--new-tokens", "2", "--json")
+    done = forks.run(*arguments, given=b"caf\xe9\nWho?\n")
     assert done.returncode == 2
     assert len(done.stdout.splitlines()) == 1
-    assert b"line 1: not UTF-8 text" in done.stderr
+    assert "line 1: not UTF-8 text" in done.stderr
 
 
 @pytest.mark.parametrize("terminal", [True, False])

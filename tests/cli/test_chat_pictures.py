@@ -83,11 +83,9 @@ SAID = [
 ]
 
 
-def test_a_pipe_gives_pictures_and_gets_them(folder):
-    command = [sys.executable, "-m", "ullage", "chat", "work.yaml", "--json", "--quiet"]
-    done = subprocess.run(
-        command, input="\n".join(SAID) + "\n", capture_output=True, text=True, cwd=folder, timeout=300
-    )
+def test_a_pipe_gives_pictures_and_gets_them(folder, forks):
+    said = "".join(f"{line}\n" for line in SAID).encode()
+    done = forks.run("chat", "work.yaml", "--json", "--quiet", folder=folder, given=said)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     rows = dict(zip(SAID, map(json.loads, done.stdout.splitlines()), strict=True))

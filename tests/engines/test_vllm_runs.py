@@ -51,6 +51,9 @@ def run(folder, text, engine):
     vllm = engine == "vllm"
     own = f"{engine}, vllm: {{enforce_eager: true}}" if vllm else engine
     (folder / "work.yaml").write_text(text.replace("ENGINE", own))
+    if not vllm:
+        ullage.run(ullage.load(folder / "work.yaml"), folder / engine, base=folder)
+        return folder / engine
     # In a process of its own, whose memory is the run's.
     command = [sys.executable, "-m", "ullage", "run", "work.yaml", "--out", engine, "--quiet"]
     subprocess.run(command, cwd=folder, check=True, timeout=300)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forks import Forks
 
 import ullage
 from ullage.cli.main import main
@@ -222,31 +219,20 @@ def test_data_that_has_changed_is_refused_as_other_inputs_are(
         ullage.resume(run, base=base)
 
 
-def test_kill_9_while_it_fits_and_the_run_goes_on_as_the_same(folder: Path, tmp_path: Path) -> None:
+def test_kill_9_while_it_fits_and_the_run_goes_on_as_the_same(
+    folder: Path, tmp_path: Path, forks: Forks
+) -> None:
     file = folder / "kill.json"
     file.write_text(json.dumps(workload("extract", batch=4)))
     whole, _ = ullage.run(ullage.load(file), tmp_path / "whole", gpus="cpu", base=folder)
     run = tmp_path / "killed"
-    command = [
-        sys.executable,
-        "-m",
-        "ullage",
-        "run",
-        str(file),
-        "--gpus",
-        "cpu",
-        "--out",
-        str(run),
-        "--quiet",
-    ]
-    process = subprocess.Popen(command, env={**os.environ}, stdout=subprocess.DEVNULL)
     journal = run / "journal.jsonl"
-    while process.poll() is None:
-        if journal.exists() and len(journal.read_bytes().splitlines()) >= 2:
-            break
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+
+    def fitting(_: str) -> bool:
+        return journal.exists() and len(journal.read_bytes().splitlines()) >= 2
+
+    arguments = ("run", file, "--gpus", "cpu", "--out", run, "--quiet")
+    assert forks.run(*arguments, when=fitting).returncode == -signal.SIGKILL
     assert not (run / "probes").exists()
     ullage.resume(run, base=folder)
     assert bytes_of(run) == bytes_of(whole)

@@ -5,8 +5,6 @@ import json
 import random
 import signal
 import stat
-import subprocess
-import sys
 
 import pytest
 import small_models
@@ -624,7 +622,7 @@ def test_the_short_form_writes_beside_its_output_and_overwrites_nothing(verified
     assert row["f1"] == found["all"]["f1"]
 
 
-def test_every_phase_of_a_run_was_planned_and_keeps_inside(verified):
+def test_every_phase_of_a_run_was_planned_and_keeps_inside(verified, forks):
     folder, options = verified
     rows = read_lines(folder / "v.jsonl")
     write_lines(folder / "few.jsonl", rows[:20])
@@ -634,8 +632,7 @@ def test_every_phase_of_a_run_was_planned_and_keeps_inside(verified):
         names = ["--model-path", "ullage:tiny", "--input", f"{name}.jsonl", "--output", f"{name}.out"]
         words = ["--disable-quantization", "--gpus", "cpu", "--batch-size", "32", "--prompt-tokens", "96"]
         words += ["--system", options["system"], "--explain", "all", "--quiet", "--max-failed", "1"]
-        command = [sys.executable, "-m", "ullage", "pii", *names, *words]
-        subprocess.run(command, cwd=folder, check=True, timeout=300)
+        assert forks.run("pii", *names, *words, folder=folder).returncode == 0
         found = ullage.verify(folder / f"{name}.out.run")
         phases = {row.phase for row in found.comparisons}
         verbs = ("locate" if name == "bare" else "explain", "score")

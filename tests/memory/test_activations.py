@@ -1,5 +1,6 @@
 """Temporaries of a forward pass, held against the allocations of a real one on a CPU."""
 
+import profiled
 import pytest
 
 from ullage.facts.config import read_config
@@ -20,20 +21,10 @@ BF16 = ResolvedPrecision("bf16", "bf16", "")
 def measured_peak(model, tokens):
     """Bytes allocated at the peak of one forward pass beyond what was there before."""
     import torch
-    from torch.profiler import ProfilerActivity, profile
 
     ids = torch.randint(0, model.config.vocab_size, (1, tokens))
     with torch.inference_mode():
-        model(ids, use_cache=True, logits_to_keep=1)
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as run:
-            kept = model(ids, use_cache=True, logits_to_keep=1)
-    del kept
-    live = peak = 0
-    for event in run.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            live += event.nbytes()
-            peak = max(peak, live)
-    return peak
+        return profiled.peak(lambda: model(ids, use_cache=True, logits_to_keep=1))
 
 
 def predicted_peak(architecture, tokens, kernel):

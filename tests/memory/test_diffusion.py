@@ -13,16 +13,14 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def peak(run):
-    """Bytes that come on top of what there is, at most, while `run` does its work a second time."""
-    with torch.inference_mode():
-        run()
-        with LiveTensors() as live:
-            live.track([each for each in gc.get_objects() if isinstance(each, torch.Tensor)])
-            before = live.bytes
-            live.reset_peak()
-            kept = run()
-            assert kept is not None
-            return live.peak - before
+    """Bytes that come on top of what there is, at most, while `run` does its work."""
+    with torch.inference_mode(), LiveTensors() as live:
+        live.track([each for each in gc.get_objects() if isinstance(each, torch.Tensor)])
+        before = live.bytes
+        live.reset_peak()
+        kept = run()
+        assert kept is not None
+        return live.peak - before
 
 
 def described(name, network):

@@ -1,5 +1,10 @@
-"""Every row against a real pass of a small model on the processor: its cache, and its live peak."""
+"""Rows against a real pass of a small model on the processor: its cache, and its live peak.
 
+Here so many that each mechanism is among them; every row by benchmarks/laws.py, every type in both dtypes by
+benchmarks/known_families.py.
+"""
+
+import every_family
 import pytest
 import small_families
 
@@ -11,12 +16,11 @@ SEEN = {"falcon"}
 """Rows that say their flow is not held against the real code yet: this list only shrinks."""
 
 
-@pytest.mark.parametrize("family", small_families.FAMILIES)
+@pytest.mark.parametrize("family", every_family.covering(small_families.FAMILIES))
 def test_a_pass_keeps_the_cache_and_peaks_where_the_row_says(family):
-    # Half of them in each dtype here, all in both by benchmarks/known_families.py.
     dtype = ("fp32", "bf16")[sum(map(ord, family)) % 2]
     small = small_families.build(small_families.config_of(family), dtype)
-    batch = 1 if family in OPEN else small_families.BATCHES[dtype]
+    batch = 1 if family in OPEN else small_families.BATCH
     peak, cache = small_families.run(small, batch)
     expected, kept = small_families.planned(small, dtype, batch)
     assert kept == cache
@@ -24,11 +28,11 @@ def test_a_pass_keeps_the_cache_and_peaks_where_the_row_says(family):
         assert expected == pytest.approx(peak, rel=WITHIN)
 
 
-@pytest.mark.parametrize("family", {id(family_of(one)): one for one in small_families.ENCODERS}.values())
+@pytest.mark.parametrize("family", every_family.covering(small_families.ENCODERS))
 def test_an_encoder_keeps_nothing_and_peaks_where_the_row_says(family):
     dtype = ("fp32", "bf16")[sum(map(ord, family)) % 2]
     small = small_families.build(small_families.config_of(family), dtype)
-    batch = small_families.ENCODED[dtype]
+    batch = small_families.BATCH
     for padded in (False, True):
         peak, cache = small_families.run(small, batch, padded)
         expected, kept = small_families.planned(small, dtype, batch, padded)

@@ -107,12 +107,12 @@ except ullage.UllageError:
 """
 
 
-# Reading torch's and transformers' sources takes half a minute, and no public name is of their types alone.
+# Reading the sources of libraries takes up to half a minute, and no public name is of their types alone.
 MYPY = """
 [mypy]
 strict = true
 
-[mypy-torch.*,transformers.*]
+[mypy-torch.*,transformers.*,huggingface_hub.*,PIL.*,fastapi.*,starlette.*,uvicorn.*,numpy.*,rich.*,werkzeug.*]
 follow_imports = skip
 """
 

@@ -55,6 +55,7 @@ def build(config: PreTrainedConfig, asked: Asked) -> PreTrainedModel:
     Raises UnsupportedError for one that is to write and is, to transformers, no causal language model.
     """
     from transformers import AutoModel, AutoModelForCausalLM
+    from transformers.initialization import no_init_weights
 
     if asked.kernel == SDPA_MATH:
         register_math()
@@ -66,7 +67,9 @@ def build(config: PreTrainedConfig, asked: Asked) -> PreTrainedModel:
         )
     kind = cast("AutoModels", AutoModelForCausalLM if writes else AutoModel)
     dtype = getattr(torch, TORCH_NAMES[asked.compute])
-    model = kind.from_config(config, dtype=dtype, attn_implementation=KERNELS[asked.kernel])
+    with no_init_weights():
+        model = kind.from_config(config, dtype=dtype, attn_implementation=KERNELS[asked.kernel])
+    model.tie_weights()
     model.eval()
     return model
 
