@@ -195,7 +195,7 @@ def _as_it_is(trials: Trials, gpus: GpuSet) -> None:
     that hold it has a cheaper one: work takes as long as on the own cards, which worked in turn or waited for
     one another, but for what these do faster. What waits beside small cards says nothing of larger ones."""
     base = trials.plan(gpus)
-    elastic = trials.is_elastic()
+    elastic = trials.elastic
     as_it_is = [base, *(each for each in trials.found if each.possible and not each.steps and not each.open)]
     tried = [] if elastic else as_it_is[1:]
     best = min(

@@ -152,12 +152,13 @@ class Trials:
             self._changed[steps] = self._apply(self.changed(steps[:-1]), steps[-1].changes)
         return self._changed[steps]
 
-    def is_elastic(self, steps: tuple[Step, ...] = ()) -> bool:
+    @property
+    def elastic(self) -> bool:
         """Whether a role takes more of a larger card: an engine with a cache of its own, or what may wait
         beside."""
         return any(
             role.max_memory is not None or role.device_map is not None or role.runs_with.memory == "own cache"
-            for role in self.changed(steps).roles.values()
+            for role in self.workload.roles.values()
         )
 
     def allows(self, steps: tuple[Step, ...]) -> bool:
