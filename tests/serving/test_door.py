@@ -59,9 +59,10 @@ def test_a_port_that_is_taken_is_told_before_anything_is_loaded():
             listen(None, Listening(port=taken.getsockname()[1]))
 
 
+@pytest.mark.parametrize("path", ["/v1/models", "/health"])
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "localhost.evil.example", "", "[::2]"])
-def test_another_sites_name_leads_nowhere(send, host):
-    status, _, body = send("GET", "/v1/models", Host=host)
+def test_another_sites_name_leads_nowhere(send, host, path):
+    status, _, body = send("GET", path, Host=host)
     assert (status, json.loads(body)["error"]["code"]) == (400, "host_not_allowed")
 
 

@@ -28,8 +28,8 @@ SENT: Final = "Authorization: Bearer TOKEN"
 @dataclass(frozen=True, slots=True)
 class Door:
     """`hosts` are the names that may stand in a request's Host; numeric addresses may too where `numeric`.
-    `token` None asks for none; who brings none is told that it `comes` so. Paths that are `open` are so to
-    everybody, whatever name and token come with them. `largest` is a body's bytes, `reading` its seconds."""
+    `token` None asks for none; who brings none is told that it `comes` so, but at paths that are `open`;
+    those `by_any_name` ask for neither token nor Host. `largest` is a body's bytes, `reading` its seconds."""
 
     hosts: frozenset[str]
     numeric: bool
@@ -37,6 +37,7 @@ class Door:
     largest: int
     reading: float
     open: frozenset[str] = frozenset()
+    by_any_name: frozenset[str] = frozenset()
     comes: str = SENT
 
 
@@ -119,13 +120,13 @@ class Guard:
             await self._app(scope, _whole(body, receive), send)
 
     def _check(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
-        if scope["path"] in self._door.open:
+        if scope["path"] in self._door.by_any_name:
             return
         host = _host(headers.get(b"host", b"").decode("latin-1"))
         if host not in self._door.hosts and not (self._door.numeric and _numeric(host)):
             said = f"host {host[:100]!r} is not served here; the server's --allow-host names more"
             raise Refusal(400, said, "host_not_allowed")
-        if self._door.token is None:
+        if self._door.token is None or scope["path"] in self._door.open:
             return
         kind, _, given = headers.get(b"authorization", b"").partition(b" ")
         known = secrets.compare_digest(given.strip(), self._door.token.encode())

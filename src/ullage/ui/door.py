@@ -45,7 +45,7 @@ HEADERS: Final = {
 
 def guarded(app: App, door: Door, root: str = "") -> App:
     """`app`, which is mounted at `root`, behind what every request passes."""
-    door = replace(door, open=STYLES, comes=f"open {root}{ENTER}?token=TOKEN once, or send {SENT}")
+    door = replace(door, by_any_name=STYLES, comes=f"open {root}{ENTER}?token=TOKEN once, or send {SENT}")
     guard = Guard(app, door, lambda path, status: None, refused)
     return _Headers(_Origins(_Cookies(guard, door)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,10 +78,8 @@ def _tried(
 ) -> Iterator[tuple[int, Plan]]:
     """How many times a node has as many of its cards, and the plan of a replica on them. Replicas that share
     a card by the workload's own word are tried on one alone."""
-    from ullage.facts.gpu import GpuSet
-
     share = workload.partition is not None and (workload.partition.per_card or 1) > 1
-    for gpus in _parts(node.gpus) if not share else [GpuSet(node.gpus.gpus[:1])]:
+    for gpus in _parts(node.gpus) if not share else [replace(node.gpus, gpus=node.gpus.gpus[:1])]:
         on = workload.model_copy(update={"budget": workload.budget.model_copy(update={"gpus": None})})
         found = plan(on, _spelled(gpus), base=base, advice=False, prices=prices)
         yield len(node.gpus.gpus) // len(gpus.gpus), found
@@ -88,13 +87,11 @@ def _tried(
 
 def _parts(gpus: GpuSet) -> Iterator[GpuSet]:
     """Of cards that are alike 1, 2, 4, ... of them, and all; of others all together."""
-    from ullage.facts.gpu import GpuSet
-
     whole = len(gpus.gpus)
     if len(set(gpus.gpus)) == 1:
         size = 1
         while size < whole:
-            yield GpuSet(gpus.gpus[:size])
+            yield replace(gpus, gpus=gpus.gpus[:size])
             size *= 2
     yield gpus
 

@@ -15,7 +15,7 @@ WORTH: Final = 0.01
 def climb(trials: Trials, at: Candidate, ladders: Sequence[Axis]) -> Candidate:
     """With batches of all these as large as fit, found from what two sizes leave of the fullest card; a
     larger one that saves no time is not taken."""
-    sizes = above(at, ladders)
+    sizes = _above(at, ladders)
     first = _taken(trials, at, ladders, sizes[0]) if sizes else at
     if first is at:
         return at
@@ -46,7 +46,7 @@ def sized(steps: tuple[Step, ...], ladders: Iterable[Axis], size: int) -> tuple[
     return steps
 
 
-def above(at: Candidate, ladders: Sequence[Axis]) -> list[int]:
+def _above(at: Candidate, ladders: Sequence[Axis]) -> list[int]:
     """The sizes that make a batch of these larger."""
     now = {ladder.name: _size_in(at.steps, ladder) for ladder in ladders}
     return sorted({size for ladder in ladders for size in _sizes(ladder) if size > now[ladder.name]})
@@ -55,7 +55,7 @@ def above(at: Candidate, ladders: Sequence[Axis]) -> list[int]:
 def above_all(at: Candidate, ladders: Sequence[Axis]) -> list[int]:
     """The sizes above the largest that any of these has."""
     most = max(_size_in(at.steps, ladder) for ladder in ladders)
-    return [size for size in above(at, ladders) if size > most]
+    return [size for size in _above(at, ladders) if size > most]
 
 
 def smallest(steps: tuple[Step, ...], ladders: Iterable[Axis]) -> tuple[Step, ...]:
