@@ -96,6 +96,11 @@ class GpuSet:
         return least(gpu.abilities for gpu in self.gpus)
 
     @cached_property
+    def usable_bytes(self) -> int:
+        """Usable of all its cards, at most."""
+        return sum(gpu.usable.high for gpu in self.gpus)
+
+    @cached_property
     def device_names(self) -> tuple[str, ...]:
         """`gpu:0`, `gpu:1`, ...; the one device of a run without GPUs is `cpu`."""
         if self.abilities.platform == "processor":

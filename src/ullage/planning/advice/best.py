@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ullage.facts.gpu import GpuSet
 from ullage.planning.advice.front import KEYS
+from ullage.planning.advice.step import VLLM
 
 if TYPE_CHECKING:
     from ullage.planning.advice.step import Step
@@ -18,7 +19,8 @@ class Best:
     """Of candidates that fit, each of these is the first that no other goes before.
 
     `cheapest` and `fastest` lose no quality; `mildest` is the cheapest of those that lose least, and `lossy`
-    of all, where nothing less is read or kept. None where there is none.
+    of all, where nothing less is read or kept; `plain` of these that no role is given to vLLM for, which
+    keeps its share of a card. None where there is none.
     """
 
     def __init__(self) -> None:
@@ -26,8 +28,10 @@ class Best:
         self.fastest: Candidate | None = None
         self.mildest: Candidate | None = None
         self.lossy: Candidate | None = None
+        self.plain: Candidate | None = None
         self._taken: dict[GpuSet, int] = {}
         self._fitting: dict[Setting, list[Candidate]] = {}
+        self._on: dict[GpuSet, Candidate] = {}
 
     def add(self, one: Candidate) -> None:
         """One more that was planned."""
@@ -45,13 +49,21 @@ class Best:
         if not one.cuts:
             if self.lossy is None or by_cost < KEYS["cost"](self.lossy):
                 self.lossy = one
+            if self.plain is None or by_cost < KEYS["cost"](self.plain):
+                self.plain = self.plain if any(step.key.startswith(VLLM) for step in one.steps) else one
             if self.mildest is None or (one.loss, by_cost) < (self.mildest.loss, KEYS["cost"](self.mildest)):
                 self.mildest = one
         self._fitting.setdefault(one.steps, []).append(one)
+        if one.gpus not in self._on or KEYS["time"](one) < KEYS["time"](self._on[one.gpus]):
+            self._on[one.gpus] = one
 
     def least_taken(self, but: GpuSet) -> int:
         """The fewest bytes that anything takes on other cards than these; 0 where nothing was planned."""
         return min((taken for gpus, taken in self._taken.items() if gpus != but), default=0)
+
+    def on(self, gpus: GpuSet) -> Candidate | None:
+        """The fastest on these cards."""
+        return self._on.get(gpus)
 
     def alike(self, steps: Setting) -> list[Candidate]:
         """A setting on the cards that it fits."""

@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 from ullage.facts.gpu import GpuSet
 from ullage.facts.price import SET_SIZES, Prices
 from ullage.planning.advice.entry import Order
+from ullage.spec.device_map import devices_in
+from ullage.spec.workload import Workload
 
 ORDERS: Final[tuple[Order, ...]] = ("cost", "time", "quality")
 
@@ -33,20 +35,25 @@ def other_sets(
     found = [
         each
         for each in dict.fromkeys((*_of_own_kind(own), *(each for _, each in prices.sets())))
-        if each != own and each.abilities.has_kernels and bytes_of(each) >= room.least
+        if each != own and each.abilities.has_kernels and each.usable_bytes >= room.least
     ]
     taken = {each: seconds(each) for each in found}
     by_cost = sorted(found, key=lambda each: usd_per_hour(each, prices) * taken[each])
     by_time = sorted(found, key=lambda each: taken[each])
-    roomy = [each for each in by_cost if bytes_of(each) >= room.enough]
-    spare = [each for each in by_cost if bytes_of(each) >= room.least * SPARE]
+    roomy = [each for each in by_cost if each.usable_bytes >= room.enough]
+    spare = [each for each in by_cost if each.usable_bytes >= room.least * SPARE]
     orders = (by_time, spare, by_time, roomy) if order == "time" else (roomy, spare, roomy, by_time)
     return list(dict.fromkeys([*_in_turn(orders), *by_cost]))
 
 
-def bytes_of(gpus: GpuSet) -> int:
-    """Usable of all its cards, at most."""
-    return sum(gpu.usable.high for gpu in gpus.gpus)
+def cards_named(workload: Workload) -> int:
+    """How many cards there are at least where a file says which of them roles are on."""
+    found = [0]
+    for role in workload.roles.values():
+        places = (role.placement,) if isinstance(role.placement, str) else role.placement
+        named = [*places, *devices_in(role.device_map or {})]
+        found += [int(place.removeprefix("gpu:")) + 1 for place in named if place.startswith("gpu:")]
+    return max(found)
 
 
 def _in_turn(orders: Iterable[list[GpuSet]]) -> Iterator[GpuSet]:

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from typing import Final
 
 from ullage.planning.advice.ladder import WORTH, above_all, climb, sized, smallest
-from ullage.planning.advice.step import VLLM, Axis, Step, with_step, without
+from ullage.planning.advice.step import Axis, Step, apt, with_step, without
 from ullage.planning.advice.trials import Candidate, Trials
 
-BEYOND: Final = 2
+BEYOND: Final = 1
 """Sizes of all roles' batches beyond the largest that fits, which say what each would gain by its own."""
+SLOWER: Final = 3.0
+"""What takes so many times longer with another engine is not tried in larger batches."""
+NEXT: Final = 2
+"""Of what makes a role faster so many are tried beside what others take, the fastest first."""
 TELLS: Final = 0.0001
 """Share of a time below which another is the same."""
 
@@ -56,6 +60,12 @@ def relaxed(trials: Trials, at: Candidate, axes: tuple[Axis, ...], quality_first
     return at
 
 
+def unhurried(trials: Trials, at: Candidate, axes: tuple[Axis, ...]) -> Candidate:
+    """Without those steps that cost time, as far as it fits."""
+    known = {axis.name: axis for axis in axes}
+    return _back(trials, at, [step for step in at.steps if step.slower], known, quality_first=False)
+
+
 def _back(
     trials: Trials, at: Candidate, steps: list[Step], known: Mapping[str, Axis], quality_first: bool
 ) -> Candidate:
@@ -63,7 +73,7 @@ def _back(
     2002)."""
     if not steps or trials.over:
         return at
-    left = tuple(step for step in at.steps if step not in steps)
+    left = apt(tuple(step for step in at.steps if step not in steps))
     ways = [left]
     if len(steps) == 1:
         milder = [each for each in known[steps[0].axis].steps if each.loss < steps[0].loss]
@@ -113,7 +123,9 @@ def _faster_by(trials: Trials, at: Candidate, alike: list[Axis], ladders: Mappin
         return at
     if not alike[0].ladder:
         tried = each_way(trials, at, [_quick(axis, at) for axis in alike])
-        return mixed(trials, at, tried + _with_room(trials, at, tried, ladders))
+        if alike[0].kind == "engine":
+            tried += _in_own_batches(trials, at, tried, ladders)
+        return mixed(trials, at, tried)
     at = climb(trials, at, alike)
     if len(alike) == 1:
         return at
@@ -123,18 +135,26 @@ def _faster_by(trials: Trials, at: Candidate, alike: list[Axis], ladders: Mappin
     return mixed(trials, at, tried[:1])  # for whom the largest is too large
 
 
-def _with_room(
+def _in_own_batches(
     trials: Trials, at: Candidate, tried: list[Candidate], ladders: Mapping[str, Axis]
 ) -> list[Candidate]:
-    """What vLLM has no room for in the batches that another engine had, in such as it has."""
+    """What has no room for the batches that another engine had, in such as it has; and what is slower in
+    them, in larger ones."""
     found = []
     for each in tried:
-        taken = [step.role for step in each.steps if step.key.startswith(VLLM) and step not in at.steps]
-        theirs = [ladders[role] for role in taken if role in ladders]
-        steps = smallest(each.steps, theirs)
-        if each.possible and not each.fits and steps != each.steps and not trials.over:
-            small = trials.plan(at.gpus, steps)
-            found.append(climb(trials, small, theirs) if small.fits else small)
+        taken = [step.role for step in each.steps if step not in at.steps]
+        left = [step.role for step in at.steps if step not in each.steps]
+        theirs = [ladders[role] for role in dict.fromkeys((*taken, *left)) if role in ladders]
+        if trials.over or not each.possible or not theirs:
+            continue
+        small = each
+        if not each.fits:
+            steps = smallest(each.steps, theirs)
+            small = trials.plan(at.gpus, steps) if steps != each.steps else each
+            found.append(small)
+        elif each.open > at.open or each.is_faster(at) or each.seconds > at.seconds * SLOWER:
+            continue
+        found.append(climb(trials, small, theirs) if small.fits else small)
     return found
 
 
@@ -153,7 +173,8 @@ def each_way(trials: Trials, at: Candidate, alike: list[Axis]) -> list[Candidate
         for axis in alike:
             step = next((each for each in axis.steps if each.key == key), None)
             left = without(then, axis.name) if key is None else then
-            then = left if step is None else with_step(left, step)
+            more = left if step is None else with_step(left, step)
+            then = more if trials.may_be_said(more) else then
         if then != at.steps and not trials.over:
             found += _possible(trials, at, then)
     return found
@@ -176,31 +197,44 @@ def _of_role(steps: tuple[Step, ...], others: tuple[Step, ...], role: str) -> tu
 
 def mixed(trials: Trials, at: Candidate, tried: list[Candidate]) -> Candidate:
     """The fastest that fits of these; or, of each role, the steps with which it was fastest in any of them,
-    whether that fits or not: all of them, else as many as fit, those first that save most."""
+    whether that fits or not: all of them, else as many as fit, those first that save most; where a role's
+    fastest do not, its next ones."""
     tried = [each for each in tried if each.possible]
     best = at
     for each in tried:
         best = each if each.fits and each.is_faster(best, WORTH) else best
-    saved: dict[str, tuple[float, Candidate]] = {}
-    for role in dict.fromkeys(step.role for each in (best, *tried) for step in each.steps if step.role):
-        fastest = min((best, *tried), key=lambda each: each.seconds_of(role))
-        saving = best.seconds_of(role) - fastest.seconds_of(role)
-        if saving > best.seconds * WORTH:
-            saved[role] = saving, fastest
-    if not saved or trials.over:
+    roles = dict.fromkeys(step.role for each in (best, *tried) for step in each.steps if step.role)
+    saving = {role: _saving(role, best, tried) for role in roles}
+    ordered = sorted((role for role in roles if saving[role]), key=lambda role: -saving[role][0][0])
+    if not ordered or trials.over:
         return best
-    roles = sorted(saved, key=lambda role: -saved[role][0])
     whole = best.steps
-    for role in roles:
-        whole = _of_role(whole, saved[role][1].steps, role)
+    for role in ordered:
+        whole = _of_role(whole, saving[role][0][1], role)
     then = trials.plan(at.gpus, whole)
     if then.fits and then.is_faster(best, WORTH):
         return then
-    for role in roles if len(roles) > 1 else ():
-        if not trials.over:
-            then = trials.plan(at.gpus, _of_role(best.steps, saved[role][1].steps, role))
-            best = then if then.fits and then.is_faster(best, WORTH) else best
+    for role in ordered:
+        for _, steps in saving[role][len(ordered) == 1 : NEXT]:
+            if trials.over:
+                break
+            then = trials.plan(at.gpus, _of_role(best.steps, steps, role))
+            if then.fits and then.is_faster(best, WORTH):
+                best = then
+                break
     return best
+
+
+def _saving(role: str, best: Candidate, tried: list[Candidate]) -> list[tuple[float, tuple[Step, ...]]]:
+    """Seconds that a role's work takes less in any of these than in the best, and its steps there, the most
+    first; each of its own steps once."""
+    found: dict[tuple[Step, ...], tuple[float, tuple[Step, ...]]] = {}
+    for each in tried:
+        saved = best.seconds_of(role) - each.seconds_of(role)
+        own = tuple(step for step in each.steps if step.role == role)
+        if saved > best.seconds * WORTH and (own not in found or saved > found[own][0]):
+            found[own] = saved, each.steps
+    return sorted(found.values(), key=lambda pair: -pair[0])
 
 
 def roomier(trials: Trials, at: Candidate, axes: tuple[Axis, ...]) -> Candidate:
@@ -215,6 +249,7 @@ def roomier(trials: Trials, at: Candidate, axes: tuple[Axis, ...]) -> Candidate:
             continue
         for then in _possible(trials, at, steps):
             if then.fits and then.outcome.left > at.outcome.left:
-                then = faster(trials, then, ladders)
+                larger = climb(trials, then, ladders)
+                then = faster(trials, larger, ladders) if larger is not then else then
                 at = then if then.is_faster(at, WORTH) else at
     return at

@@ -7,9 +7,16 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from ullage.facts.gpu import GpuSet
-from ullage.planning.advice.card_sets import Room, bytes_of, holds_less, other_sets, usd_per_hour
+from ullage.planning.advice.card_sets import (
+    Room,
+    cards_named,
+    holds_less,
+    other_sets,
+    usd_per_hour,
+)
 from ullage.planning.advice.entry import Order
 from ullage.planning.advice.front import KEYS, point_of
+from ullage.planning.advice.ladder import times_larger
 from ullage.planning.advice.pace import Reckoning, pace_of
 from ullage.planning.advice.set_search import SetSearch
 from ullage.planning.advice.step import Axis, Step
@@ -25,17 +32,18 @@ SETS_BY_USUAL: Final = 10
 SETS_BY_TIME: Final = 4
 """Sets that a bound lets be the fastest alone, and not the cheapest, which are looked at unless time is asked
 for."""
-SETS_AT_ONCE: Final = 6
+SETS_AT_ONCE: Final = 4
 """Sets on which what was good elsewhere is planned before batches are raised, on the best of these first."""
 PATIENCE: Final = 12
 """Sets on which nothing was better than what was known, after which those that were seen are looked at more
 closely: they come in the order of their promise."""
 SHARE_TO_LOOK: Final = 0.8
 """Of what is left for other cards, to look at each of them; the rest is for the best ones."""
-LEAST_SHARE: Final = 0.4
+LEAST_SHARE: Final = 0.6
 """Of that rest for the best of them, however many there are."""
 CLOSELY: Final = 5
-"""Sets that are looked at more closely, and the one on which it is fastest."""
+"""Sets on which nothing was better when they were looked at more closely, after which no more are; the one on
+which it is fastest is among the first."""
 NEARLY: Final = 2.0
 """Sets that likely cost no more than so many times the best are asked again about what is best by now."""
 ENOUGH: Final = 0.8
@@ -70,12 +78,19 @@ class Elsewhere:
         least = min((peak.low for peak in peaks), default=0)
         self._room = Room(least, trials.plan(gpus).outcome.peak.high)
         self._fits = trials.plan(gpus).fits
+        self._named = cards_named(trials.workload)
+        self._ordered: list[GpuSet] = []
+        self._ordered_by: tuple[Room, Candidate | None] | None = None
+
+    @property
+    def _telling(self) -> Candidate | None:
+        """What is best so far, where that tells of other cards."""
+        tells = self._together or self._looked or self._fits
+        return self._trials.best.cheapest if tells else None
 
     def _likely(self, gpus: GpuSet) -> float:
         """Seconds there, as far as what is best so far tells."""
-        best = self._trials.best.cheapest
-        tells = self._together or self._looked or self._fits
-        return self._reckoning.likely(best if tells else None, gpus)
+        return self._reckoning.likely(self._telling, gpus)
 
     def search(self) -> list[GpuSet]:
         """Gives the sets that it did not come to."""
@@ -87,13 +102,7 @@ class Elsewhere:
                 self._look_on()
             likely = [pair for pair in self._seen if self._is_likely([pair[0].gpus], NEARLY)]
             self._seen = [*self._again(likely), *(pair for pair in self._seen if pair not in likely)]
-            near = self._again(_promising(self._seen, self._order))
-            while near and not trials.over:
-                there, _ = near.pop(0)
-                self._closely.add(there.gpus)
-                with trials.within(max(1 / (len(near) + 1), LEAST_SHARE)):
-                    there.closely()
-                near = self._again(near)
+            self._look_closely(self._again(_promising(self._seen, self._order)))
             self._left = self._sets()
         _as_it_is(trials, self._gpus)
         return [*self._passed, *self._left]
@@ -108,6 +117,18 @@ class Elsewhere:
             self._seen += self._look(some)
             stale = stale + self._looked - looked if before == (best.cheapest, best.lossy) else 0
             self._left = self._sets()
+
+    def _look_closely(self, near: Seen) -> None:
+        """At one of these after the other, until nothing better was found on so many."""
+        best, stale = self._trials.best, 0
+        while near and stale < CLOSELY and not self._trials.over:
+            there, _ = near.pop(0)
+            self._closely.add(there.gpus)
+            before = best.cheapest, best.fastest, best.lossy
+            with self._trials.within(max(1 / (len(near) + 1), LEAST_SHARE)):
+                there.closely()
+            stale = stale + 1 if before == (best.cheapest, best.fastest, best.lossy) else 0
+            near = self._again(near)
 
     def _ask_again(self) -> None:
         """Of sets that nothing fitted where that was something else than what is best now."""
@@ -129,8 +150,12 @@ class Elsewhere:
         cards, where none waits beside these: they come back where something takes less by then."""
         least = self._trials.best.least_taken(self._gpus)
         room = self._room._replace(least=min(self._room.least, least or self._room.least))
-        found = other_sets(self._gpus, room, self._order, self._likely, self._trials.prices)
-        return [each for each in found if each not in self._done and bytes_of(each) >= least * ENOUGH]
+        if self._ordered_by is None or self._ordered_by != (room, self._telling):
+            found = other_sets(self._gpus, room, self._order, self._likely, self._trials.prices)
+            self._ordered = [each for each in found if len(each.gpus) >= self._named]
+            self._ordered_by = room, self._telling
+        enough = least * ENOUGH
+        return [each for each in self._ordered if each not in self._done and each.usable_bytes >= enough]
 
     def _look(self, some: Iterable[GpuSet]) -> Iterator[tuple[SetSearch, Candidate]]:
         """What was good elsewhere on each of these; then batches are raised, on the best first."""
@@ -184,7 +209,11 @@ class Elsewhere:
         if best.cheapest is None or best.fastest is None:
             return True, True
         price, usd = self._trials.prices.of(gpus), best.cheapest.usd
-        least = (self._reckoning.least(each, gpus) for each in (best.cheapest, best.fastest))
+        ladders = [axis for axis in self._axes(gpus) if axis.ladder]
+        least = (
+            self._reckoning.least(each, gpus, times_larger(each.steps, ladders))
+            for each in (best.cheapest, best.fastest)
+        )
         seconds = min(least) / SLACK
         dearer = price is None or usd is None or price.usd_per_hour * seconds / 3600 >= usd
         return not dearer, seconds < best.fastest.seconds
@@ -195,7 +224,7 @@ def _as_it_is(trials: Trials, gpus: GpuSet) -> None:
     that hold it has a cheaper one: work takes as long as on the own cards, which worked in turn or waited for
     one another, but for what these do faster. What waits beside small cards says nothing of larger ones."""
     base = trials.plan(gpus)
-    elastic = trials.elastic
+    elastic, named = trials.elastic, cards_named(trials.workload)
     as_it_is = [base, *(each for each in trials.found if each.possible and not each.steps and not each.open)]
     tried = [] if elastic else as_it_is[1:]
     best = min(
@@ -203,7 +232,8 @@ def _as_it_is(trials: Trials, gpus: GpuSet) -> None:
         default=math.inf,
     )
     for hourly, other in trials.prices.sets():
-        roomy = other.abilities.has_kernels and bytes_of(other) >= _least(tried, elastic)
+        roomy = other.abilities.has_kernels and other.usable_bytes >= _least(tried, elastic)
+        roomy = roomy and len(other.gpus) >= named
         told = [max(as_it_is, key=lambda each: each.outcome.peak.low)] if elastic else as_it_is
         if roomy and all(hourly * _least_seconds(each, other) / 3600 < best for each in told):
             then = trials.plan(other)
@@ -250,4 +280,4 @@ def _promising(seen: list[tuple[SetSearch, Candidate]], order: Order) -> list[tu
     ]
     near.sort(key=lambda pair: KEYS[order](pair[1]))
     fastest = sorted(near, key=lambda pair: KEYS["time"](pair[1]))[:1]
-    return near[:CLOSELY] + [pair for pair in fastest if pair not in near[:CLOSELY]]
+    return list(dict(near[: CLOSELY - 1] + fastest + near).items())

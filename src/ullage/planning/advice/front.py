@@ -34,7 +34,7 @@ class Point(NamedTuple):
 def point_of(candidate: Candidate) -> Point:
     """Without a price dollars are beyond all others."""
     usd = math.inf if candidate.usd is None else candidate.usd
-    return Point(round(candidate.loss, 9), usd, candidate.seconds, candidate.open)
+    return Point(candidate.loss, usd, candidate.seconds, candidate.open)
 
 
 def beats(one: Point, other: Point) -> bool:

@@ -58,6 +58,11 @@ def above_all(at: Candidate, ladders: Sequence[Axis]) -> list[int]:
     return [size for size in _above(at, ladders) if size > most]
 
 
+def times_larger(steps: tuple[Step, ...], ladders: Iterable[Axis]) -> float:
+    """How many times larger than it is with these steps a batch can be made, of the one that most can."""
+    return max((_sizes(each)[-1] / max(_size_in(steps, each), 1) for each in ladders), default=1.0)
+
+
 def smallest(steps: tuple[Step, ...], ladders: Iterable[Axis]) -> tuple[Step, ...]:
     """With the smallest batch of each ladder."""
     for ladder in ladders:

@@ -63,12 +63,13 @@ class Reckoning:
         fixed = self._fixed_of(one)
         return fixed + (one.seconds - fixed) * there / here
 
-    def least(self, one: Candidate, gpus: GpuSet) -> float:
-        """The same at least, with batches as they are."""
+    def least(self, one: Candidate, gpus: GpuSet, larger: float) -> float:
+        """The same at least, with batches as they are; what no card changes less in batches that can be so
+        many times `larger`."""
         together = self._together(one)
         shares = [pace_of(gpus, split).share_of(pace_of(one.gpus, split)) for split in (True, False)]
         fixed = self._fixed_of(one)
-        return fixed + (one.seconds - fixed) * (together * shares[0] + (1 - together) * shares[1])
+        return fixed / larger + (one.seconds - fixed) * (together * shares[0] + (1 - together) * shares[1])
 
     def _together(self, one: Candidate | None) -> float:
         """The share of its time in which all cards work together: that of roles by vLLM."""
@@ -80,10 +81,11 @@ class Reckoning:
     def _fixed_of(self, one: Candidate) -> float:
         """Seconds that no card changes: what is left where the slowest and the fastest of the sets on which
         the same setting was tried differ by nothing but their pace."""
-        alike = [each for each in self._trials.best.alike(one.steps) if each.open == one.open]
+        alike = self._trials.best.alike(one.steps)
         key = one.steps, len(alike)
         if key not in self._fixed:
-            self._fixed[key] = min(_fixed(alike, self._together(one)), one.seconds)
+            comparable = [each for each in alike if each.open == one.open]
+            self._fixed[key] = min(_fixed(comparable, self._together(one)), one.seconds)
         return self._fixed[key]
 
 

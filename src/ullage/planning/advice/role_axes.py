@@ -10,9 +10,18 @@ from ullage.facts.dtypes import DTYPES
 from ullage.facts.gpu import GpuSet
 from ullage.facts.quantization.known import on_the_fly
 from ullage.planning.advice.measured import Losses
-from ullage.planning.advice.step import VLLM, Axis, Changes, Family, Step
+from ullage.planning.advice.step import (
+    VLLM,
+    VLLM_ON_ALL,
+    VLLM_ON_FEWER,
+    VLLM_ON_ONE,
+    Axis,
+    Changes,
+    Family,
+    Step,
+)
 from ullage.spec.installed import find_engine, usual_settings
-from ullage.spec.role import Role
+from ullage.spec.role import Cache, Role
 from ullage.spec.section import Section
 from ullage.spec.workload import ONE_MODEL, Workload
 from ullage.units import GIB
@@ -20,6 +29,7 @@ from ullage.units import GIB
 LARGEST_BATCH: Final = 256
 """Sequences at once that vLLM takes on any card by default (vllm/engine/arg_utils.py)."""
 MANY_ROLES: Final = 3
+STORED: Final = "auto"
 WHOLE: Final = "the precision it is stored in"
 OTHER_ENGINE: Final = {"transformers": "vllm", "vllm": "transformers"}
 CACHE_LOSS: Final = {"int8": 0.005, "int4": 0.02}
@@ -53,16 +63,17 @@ def _all(name: str, workload: Workload, ground: Ground, losses: Losses) -> Itera
     role = workload.roles[name]
     trains = workload.training is not None
     if not trains:
-        yield _engine(name, role, ground, _must_stay(role, workload))
+        yield _engine(name, role, ground, _must_stay(name, workload))
         if role.runs_with.memory != "pipeline":
             yield _batch(name, role.batch or workload.batch, workload.examples)
         if workload.kind == ONE_MODEL:  # a run keeps a dynamic cache in the compute dtype
             yield from _cache(name, role)
         if len(workload.roles) > 1:
-            yield from _residency(name, role, ground.host)
+            yield from _residency(name, workload, ground.host)
         yield from _own_cache(name, role)
     if role.runs_with.memory == "process" and role.attention in ("eager", "sdpa-math"):
-        yield _only(f"{name} attention", "same", f"roles.{name}.attention", "sdpa", "another kernel", False)
+        axis = _only(f"{name} attention", "same", f"roles.{name}.attention", "sdpa", "another kernel", False)
+        yield _of(role.engine, axis, role.engine)
     yield _with_losses(_precision(name, role, len(workload.roles)), role, losses)
     if not trains:
         yield from _offload(name, role, ground)
@@ -73,10 +84,20 @@ def _only(axis: str, family: Family, path: str, value: str, note: str, slower: b
     return Axis(axis, family, (Step(axis, value, ((path, value),), 0.0, note, slower=slower),), 0)
 
 
-def _must_stay(role: Role, workload: Workload) -> bool:
-    """Whether it waits elsewhere now: an engine that gives nothing of its share of a card back cannot."""
-    waits = role.residency not in ("auto", "persistent") and role.engine != VLLM
-    return waits and (workload.section or Section).taking_turns == "swapped"
+def _paged(path: str, role: Role) -> Changes:
+    """What makes room for vLLM's own cache, in pages."""
+    if role.engine == VLLM or role.cache == Cache():
+        return ()
+    return (f"{path}.cache.kind", "dynamic"), (f"{path}.cache.precision", "auto")
+
+
+def _must_stay(name: str, workload: Workload) -> bool:
+    """Whether vLLM would be refused where the role waits: it gives nothing of its share of a card back."""
+    if workload.section is None or workload.roles[name].engine == VLLM:
+        return False
+    role = workload.roles[name].model_copy(update={"engine": VLLM})
+    by_vllm = workload.model_copy(update={"roles": workload.roles | {name: role}})
+    return any(each.path[:2] == ("roles", name) for each in workload.section.mistakes(by_vllm))
 
 
 def _engine(name: str, role: Role, ground: Ground, stays: bool) -> Axis:
@@ -92,24 +113,34 @@ def _engine(name: str, role: Role, ground: Ground, stays: bool) -> Axis:
         changes = ((f"{path}.engine", other), *ends)
         steps.append(Step(axis, other, changes, 0.0, f"{name} by {other}"))
     if ground.platform in PLATFORMS_OF_VLLM and role.images == 0:
-        for key, ranks in _ranks(ground.cards).items():
+        for key, ranks in _ranks(_cards_of(role, ground.cards)).items():
             changes = () if role.engine == "vllm" else ((f"{path}.engine", "vllm"),)
             if ranks != role.tensor_parallel:
                 changes += ((f"{path}.tensor_parallel", str(ranks)),)
             changes += ((f"{path}.residency", "persistent"),) if stays else ()
+            changes += _paged(path, role)
             if changes:
                 over = f", each layer over {ranks} cards" if ranks > 1 else ""
                 steps.append(Step(axis, key, changes, 0.0, f"{name} by vLLM{over}"))
-    split = role.engine == "vllm" and bool(steps) and steps[-1].key == "vllm on all"
+    split = role.engine == "vllm" and bool(steps) and steps[-1].key == VLLM_ON_ALL
     return Axis(axis, "same", tuple(steps), len(steps) - 1 if split else None)
 
 
+def _cards_of(role: Role, cards: int) -> int:
+    """How many of so many cards the file lets it have."""
+    if role.placement in ("auto", "balanced"):
+        return cards
+    return 1 if isinstance(role.placement, str) else min(len(role.placement), cards)
+
+
 def _ranks(cards: int) -> dict[str, int]:
-    """Over how many cards vLLM may split a role: one, half of them, all."""
-    found = {"vllm on one": 1}
-    if cards > 2 and cards % 2 == 0:
-        found["vllm on half"] = cards // 2
-    return found | ({"vllm on all": cards} if cards > 1 else {})
+    """Over how many cards vLLM may split a role: one, the most below all of which the halves of a model's
+    heads can be made, all."""
+    found = {VLLM_ON_ONE: 1}
+    fewer = 1 << (cards - 1).bit_length() - 1 if cards > 2 else 1
+    if fewer > 1:
+        found[VLLM_ON_FEWER] = fewer
+    return found | ({VLLM_ON_ALL: cards} if cards > 1 else {})
 
 
 def _batch(name: str, batch: int, examples: int) -> Axis:
@@ -129,7 +160,15 @@ def _cache(name: str, role: Role) -> Iterator[Axis]:
     if role.runs_with.memory != "process" or role.cache.kind != "dynamic":
         return
     path, axis = f"roles.{name}.cache", f"{name} cache"
-    static = Step(axis, "static", ((f"{path}.kind", "static"),), 0.0, "a static cache")
+    static = Step(
+        axis,
+        "static",
+        ((f"{path}.kind", "static"),),
+        0.0,
+        "a static cache",
+        only=role.engine,
+        now=role.engine,
+    )
     yield Axis(axis, "same", (static,))
     axis = f"{name} cache bits"
     steps = tuple(
@@ -143,18 +182,30 @@ def _cache(name: str, role: Role) -> Iterator[Axis]:
         )
         for bits, loss in CACHE_LOSS.items()
     )
-    yield Axis(axis, "lower", steps, len(steps) - 1)
+    yield _of(role.engine, Axis(axis, "lower", steps, len(steps) - 1), role.engine)
 
 
-def _residency(name: str, role: Role, host: int) -> Iterator[Axis]:
-    """Where an idle role waits, where the file leaves that open or names another place."""
-    axis, path = f"{name} residency", f"roles.{name}.residency"
+def _residency(name: str, workload: Workload, host: int) -> Iterator[Axis]:
+    """Where an idle role waits, where the file leaves that open or names another place. Where roles make room
+    for one another vLLM stays."""
+    role, axis, path = workload.roles[name], f"{name} residency", f"roles.{name}.residency"
+    leaves = "transformers" if role.engine == VLLM else role.engine
+    only = leaves if (workload.section or Section).taking_turns == "swapped" else ""
     said = {"persistent": "stays on the cards", "disk": "waits on disk: slower to bring"}
     if host:
         said["swapped"] = "waits in host memory"
     now = "swapped" if role.residency == "host" else role.residency
     steps = tuple(
-        Step(axis, key, ((path, key),), 0.0, f"{name} {note}", slower=key == "disk")
+        Step(
+            axis,
+            key,
+            ((path, key),),
+            0.0,
+            f"{name} {note}",
+            slower=key == "disk",
+            only="" if key == "persistent" else only,
+            now=role.engine,
+        )
         for key, note in said.items()
         if key != now
     )
@@ -168,15 +219,19 @@ def _own_cache(name: str, role: Role) -> Iterator[Axis]:
     if role.engine not in OTHER_ENGINE:
         return
     own, path = role.settings.own_cache(), f"roles.{name}.vllm"
-    needs = "" if role.engine == VLLM else f"{name} engine"
     if not own.enforce_eager:
         note = f"{name} without CUDA graphs: slower"
-        axis = _only(f"{name} graphs", "same", f"{path}.enforce_eager", "true", note)
-        yield axis._replace(needs=needs)
+        graphs = _only(f"{name} graphs", "same", f"{path}.enforce_eager", "true", note)
+        yield _of(VLLM, graphs, role.engine)
     if own.max_num_batched_tokens is None:
         note = f"{name} reads 2,048 tokens a step at most"
-        axis = _only(f"{name} step", "same", f"{path}.max_num_batched_tokens", "2048", note)
-        yield axis._replace(needs=needs)
+        step = _only(f"{name} step", "same", f"{path}.max_num_batched_tokens", "2048", note)
+        yield _of(VLLM, step, role.engine)
+
+
+def _of(engine: str, axis: Axis, now: str) -> Axis:
+    """Of that engine alone, where the role is run by another now, or by it."""
+    return axis._replace(steps=tuple(step._replace(only=engine, now=now) for step in axis.steps))
 
 
 def _precision(name: str, role: Role, roles: int) -> Axis:
@@ -200,12 +255,12 @@ def _precision(name: str, role: Role, roles: int) -> Axis:
         least = math.inf if now is None else now.loss
         lower = {key: loss - least for key, loss in made.items() if loss > least}
         if now is not None:
-            lower = {"auto": 0.0} | lower
+            lower = {STORED: 0.0} | lower
     steps = [
-        Step(axis, key, ((path, key),), loss, f"{name} in {WHOLE if key == 'auto' else key}")
+        Step(axis, key, ((path, key),), loss, f"{name} in {WHOLE if key == STORED else key}")
         for key, loss in lower.items()
     ]
-    fewest = len(steps) - 1 if steps and steps[-1].key != "auto" else None
+    fewest = len(steps) - 1 if steps and steps[-1].key != STORED else None
     return Axis(axis, "lower", tuple(steps), fewest)
 
 

@@ -12,7 +12,7 @@ from ullage.planning.advice.trials import Trials
 
 SHARE_OF_OWN: Final = 0.5
 """Of what a search may take, for the cards that were asked for."""
-SHARE_TO_FIT: Final = 0.3
+SHARE_TO_FIT: Final = 0.2
 """The same where it does not fit them as it is."""
 
 

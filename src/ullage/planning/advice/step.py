@@ -12,6 +12,9 @@ Family = Literal["same", "lower", "wait", "less"]
 the cards in which weights wait; that less is read or kept."""
 VLLM = "vllm"
 """How the keys of its steps begin."""
+VLLM_ON_ONE = "vllm on one"
+VLLM_ON_FEWER = "vllm on fewer"
+VLLM_ON_ALL = "vllm on all"
 LOSS_OF_LESS = 0.25
 """Assumed loss of halving what is read or kept: what is cut is gone."""
 
@@ -19,7 +22,8 @@ LOSS_OF_LESS = 0.25
 class Step(NamedTuple):
     """One change: `key` names it among those of its `axis`, on whatever cards. `loss` is of quality, assumed
     unless it was `measured`; only the order of losses is relied on. One that is `slower` saves but memory.
-    `role` is whose it is, "" of the workload's own."""
+    `role` is whose it is, "" of the workload's own. What is of the engine `only` means something beside that
+    alone; without a step the role's engine is `now`."""
 
     axis: str
     key: str
@@ -29,14 +33,19 @@ class Step(NamedTuple):
     measured: bool = False
     slower: bool = False
     role: str = ""
+    only: str = ""
+    now: str = ""
+
+    def is_apt(self, steps: Iterable[Step]) -> bool:
+        """Whether it means something beside these."""
+        return not self.only or _engine_of(self.role, steps, self.now) == self.only
 
 
 class Axis(NamedTuple):
     """Steps of which one at most is taken. Those of a ladder are batch sizes, ascending; `unchanged` is its
     size without a step. `lean` is the place of the step that takes least memory, None where that is none of
-    them. `role` is whose it is, "" of the workload's own. One that `needs` another axis means something
-    beside a step of vLLM of that alone. The lean step of one that `ends` there means nothing beside such a
-    step of an axis whose name ends so: vLLM gives nothing back.
+    them. `role` is whose it is, "" of the workload's own. The lean step of one that `ends` there means
+    nothing beside a step of vLLM of an axis whose name ends so: vLLM gives nothing back.
     """
 
     name: str
@@ -46,12 +55,11 @@ class Axis(NamedTuple):
     role: str = ""
     ladder: bool = False
     unchanged: int = 0
-    needs: str = ""
     ends: str = ""
 
     def is_apt(self, steps: tuple[Step, ...]) -> bool:
         """Whether its steps mean something beside these."""
-        return not self.needs or self.needs in _by_vllm(steps)
+        return any(step.is_apt(steps) for step in self.steps)
 
     def leanest_beside(self, steps: tuple[Step, ...]) -> Step | None:
         """The step that takes least memory, where one takes less than none, and means something there."""
@@ -74,22 +82,37 @@ def _by_vllm(steps: tuple[Step, ...]) -> list[str]:
     return [step.axis for step in steps if step.key.startswith(VLLM)]
 
 
+def _engine_of(role: str, steps: Iterable[Step], now: str) -> str:
+    """By which engine a role is run, with these steps."""
+    key = next((step.key for step in steps if step.axis == f"{role} engine"), now)
+    return VLLM if key.startswith(VLLM) else key
+
+
 def changes_of(steps: Iterable[Step]) -> Changes:
-    """What is set, in order."""
-    return tuple(change for step in steps for change in step.changes)
+    """What is set, in order; each path once."""
+    return tuple(dict(change for step in steps for change in step.changes).items())
 
 
 def loss_of(steps: Iterable[Step]) -> float:
-    """Of all together."""
-    return sum((step.loss for step in steps), 0.0)
+    """Of all together, to nine digits: sums in another order are the same."""
+    return round(sum((step.loss for step in steps), 0.0), 9)
 
 
 def without(steps: Iterable[Step], axis: str) -> tuple[Step, ...]:
-    """All but that of an axis."""
-    return tuple(step for step in steps if step.axis != axis)
+    """All but that of an axis, and but what means nothing without it."""
+    return apt(tuple(step for step in steps if step.axis != axis))
 
 
 def with_step(steps: Iterable[Step], step: Step) -> tuple[Step, ...]:
     """`step` in place of another of its axis; axes in the order of their names, so that equal settings are
-    equal."""
-    return tuple(sorted((*without(steps, step.axis), step), key=lambda each: each.axis))
+    equal. What means nothing beside it goes; where it means nothing itself, nothing changes."""
+    steps = tuple(steps)
+    if not step.is_apt(steps):
+        return steps
+    left = (each for each in steps if each.axis != step.axis)
+    return apt(tuple(sorted((*left, step), key=lambda each: each.axis)))
+
+
+def apt(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Those that mean something beside the others."""
+    return tuple(step for step in steps if step.is_apt(steps))

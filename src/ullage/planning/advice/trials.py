@@ -115,6 +115,7 @@ class Trials:
         self.best = Best()
         self._seen: dict[tuple[GpuSet, tuple[Step, ...]], Candidate] = {}
         self._changed: dict[tuple[Step, ...], Workload] = {(): workload}
+        self._alone: dict[tuple[Step, ...], Workload] = {(): workload}
         self._valid: dict[Changes, bool] = {}
         self._refused: set[Step] = set()
 
@@ -147,10 +148,21 @@ class Trials:
         return self._seen[key]
 
     def changed(self, steps: tuple[Step, ...]) -> Workload:
-        """The workload with these steps, of which others begin alike. Raises InputError."""
+        """The workload with these steps, of which many have those of a role alike. Raises InputError."""
         if steps not in self._changed:
-            self._changed[steps] = self._apply(self.changed(steps[:-1]), steps[-1].changes)
+            by_role: dict[str, list[Step]] = {}
+            for step in steps:
+                by_role.setdefault(step.role, []).append(step)
+            found = self._applied(tuple(by_role.pop("", ())))
+            roles = {name: self._applied(tuple(own)).roles[name] for name, own in by_role.items()}
+            self._changed[steps] = found.model_copy(update={"roles": found.roles | roles})
         return self._changed[steps]
+
+    def _applied(self, steps: tuple[Step, ...]) -> Workload:
+        """With steps of one role, or of the workload's own."""
+        if steps not in self._alone:
+            self._alone[steps] = self._apply(self.workload, changes_of(steps))
+        return self._alone[steps]
 
     @property
     def elastic(self) -> bool:
