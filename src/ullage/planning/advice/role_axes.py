@@ -121,6 +121,7 @@ def _engine(name: str, role: Role, ground: Ground, stays: bool) -> Axis:
             changes += _paged(path, role)
             if changes:
                 over = f", each layer over {ranks} cards" if ranks > 1 else ""
+                over += ", its cache in pages" if _paged(path, role) else ""
                 steps.append(Step(axis, key, changes, 0.0, f"{name} by vLLM{over}"))
     split = role.engine == "vllm" and bool(steps) and steps[-1].key == VLLM_ON_ALL
     return Axis(axis, "same", tuple(steps), len(steps) - 1 if split else None)

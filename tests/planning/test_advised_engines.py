@@ -1,0 +1,87 @@
+"""Advice that changes a role's engine, and what goes with that."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ullage
+from ullage.planning.advice.card_sets import cards_named
+from ullage.planning.advice.step import Step, changes_of, with_step, without
+from ullage.spec.changes import apply_changes
+
+ENGINE = "a engine"
+STEPS = [
+    Step(ENGINE, "vllm on one", (("roles.a.engine", "vllm"), ("roles.a.residency", "persistent")), 0.0, ""),
+    Step(ENGINE, "vllm on all", (("roles.a.engine", "vllm"),), 0.0, ""),
+    Step("a cache", "static", (("roles.a.cache.kind", "static"),), 0.0, "", only="transformers"),
+    Step("a graphs", "true", (("roles.a.vllm.enforce_eager", "true"),), 0.0, "", only="vllm"),
+    Step("a residency", "disk", (("roles.a.residency", "disk"),), 0.0, "", only="transformers"),
+    Step("a residency", "persistent", (("roles.a.residency", "persistent"),), 0.0, ""),
+    Step("a batch", "4", (("roles.a.batch", "4"),), 0.0, ""),
+]
+
+
+@given(st.lists(st.sampled_from(STEPS)), st.sampled_from(["", *(step.axis for step in STEPS)]))
+def test_a_setting_holds_no_step_of_another_engine(taken, left):
+    steps = ()
+    for step in (each._replace(role="a", now="transformers") for each in taken):
+        before, steps = steps, with_step(steps, step)
+        assert step in steps or steps == before
+    steps = without(steps, left)
+    engine = next((step.key for step in steps if step.axis == ENGINE), "transformers")
+    assert all(not step.only or engine.startswith(step.only) for step in steps)
+    assert [step.axis for step in steps] == sorted({step.axis for step in steps} - {left})
+    paths = [path for path, _ in changes_of(steps)]
+    assert len(paths) == len(set(paths))
+
+
+LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
+STATIC = {
+    "kind": "evaluate",
+    "roles": {"generator": {"model": LLAMA, "cache": {"kind": "static"}, "batch": 4}},
+    "prompt_tokens": 512,
+    "new_tokens": 256,
+}
+IN_TURNS = {
+    "kind": "assistant",
+    "roles": {
+        "router": {"model": "Qwen/Qwen2.5-0.5B-Instruct"},
+        "voice": {"model": "Qwen/Qwen2.5-0.5B-Instruct"},
+        "poet": {"model": LLAMA, "new_tokens": 512},
+    },
+    "assistant": {"router": "router", "voice": "voice"},
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "role", "change"),
+    [
+        (STATIC, "generator", ("roles.generator.cache.kind", "dynamic")),
+        (IN_TURNS, "poet", ("roles.poet.residency", "persistent")),
+    ],
+)
+def test_what_vllm_refuses_is_changed_with_the_engine(file, role, change):
+    plan = ullage.plan(file, "A100-80GB")
+    by_vllm = [entry for entry in plan.advice if (f"roles.{role}.engine", "vllm") in entry.changes]
+    assert by_vllm
+    for entry in by_vllm:
+        assert change in entry.changes
+        again = ullage.plan(apply_changes(plan.workload, entry.changes), entry.gpus, advice=False)
+        assert again.verdict == "fits"
+        assert again.cost.usd_per_1000_examples.expected < plan.cost.usd_per_1000_examples.expected
+
+
+@pytest.mark.parametrize(
+    ("role", "count"),
+    [
+        ({}, 0),
+        ({"placement": "gpu:2"}, 3),
+        ({"placement": ["gpu:0", "gpu:1"]}, 2),
+        ({"device_map": {"": 1}}, 2),
+    ],
+)
+def test_cards_that_a_file_names_are_there(role, count):
+    file = {"kind": "evaluate", "roles": {"generator": {"model": LLAMA} | role}}
+    plan = ullage.plan(file, "4x A100-80GB")
+    assert cards_named(plan.workload) == count
+    assert all(int(entry.gpus.partition("x ")[0]) >= count for entry in plan.advice)
