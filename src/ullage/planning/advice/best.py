@@ -19,8 +19,8 @@ class Best:
     """Of candidates that fit, each of these is the first that no other goes before.
 
     `cheapest` and `fastest` lose no quality; `mildest` is the cheapest of those that lose least, and `lossy`
-    of all, where nothing less is read or kept; `plain` of these that no role is given to vLLM for, which
-    keeps its share of a card. None where there is none.
+    of all, where nothing less is read or kept; `plain` of these in which no role is given to vLLM,
+    which keeps its share of a card. None where there is none.
     """
 
     def __init__(self) -> None:
@@ -49,8 +49,9 @@ class Best:
         if not one.cuts:
             if self.lossy is None or by_cost < KEYS["cost"](self.lossy):
                 self.lossy = one
-            if self.plain is None or by_cost < KEYS["cost"](self.plain):
-                self.plain = self.plain if any(step.key.startswith(VLLM) for step in one.steps) else one
+            plain = not any(step.key.startswith(VLLM) for step in one.steps)
+            if plain and (self.plain is None or by_cost < KEYS["cost"](self.plain)):
+                self.plain = one
             if self.mildest is None or (one.loss, by_cost) < (self.mildest.loss, KEYS["cost"](self.mildest)):
                 self.mildest = one
         self._fitting.setdefault(one.steps, []).append(one)

@@ -215,7 +215,8 @@ def mixed(trials: Trials, at: Candidate, tried: list[Candidate]) -> Candidate:
     if then.fits and then.is_faster(best, WORTH):
         return then
     for role in ordered:
-        for _, steps in saving[role][len(ordered) == 1 : NEXT]:
+        tried_alone = len(ordered) == 1  # its fastest was the whole
+        for _, steps in saving[role][int(tried_alone) : NEXT]:
             if trials.over:
                 break
             then = trials.plan(at.gpus, _of_role(best.steps, steps, role))

@@ -150,7 +150,7 @@ class Elsewhere:
         cards, where none waits beside these: they come back where something takes less by then."""
         least = self._trials.best.least_taken(self._gpus)
         room = self._room._replace(least=min(self._room.least, least or self._room.least))
-        if self._ordered_by is None or self._ordered_by != (room, self._telling):
+        if self._ordered_by != (room, self._telling):
             found = other_sets(self._gpus, room, self._order, self._likely, self._trials.prices)
             self._ordered = [each for each in found if len(each.gpus) >= self._named]
             self._ordered_by = room, self._telling

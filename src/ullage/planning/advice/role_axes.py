@@ -161,16 +161,8 @@ def _cache(name: str, role: Role) -> Iterator[Axis]:
     if role.runs_with.memory != "process" or role.cache.kind != "dynamic":
         return
     path, axis = f"roles.{name}.cache", f"{name} cache"
-    static = Step(
-        axis,
-        "static",
-        ((f"{path}.kind", "static"),),
-        0.0,
-        "a static cache",
-        only=role.engine,
-        now=role.engine,
-    )
-    yield Axis(axis, "same", (static,))
+    static = Step(axis, "static", ((f"{path}.kind", "static"),), 0.0, "a static cache")
+    yield _of(role.engine, Axis(axis, "same", (static,)), role.engine)
     axis = f"{name} cache bits"
     steps = tuple(
         Step(
