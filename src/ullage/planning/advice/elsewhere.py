@@ -42,15 +42,14 @@ SHARE_TO_LOOK: Final = 0.8
 LEAST_SHARE: Final = 0.6
 """Of that rest for the best of them, however many there are."""
 CLOSELY: Final = 5
-"""Sets on which nothing was better when they were looked at more closely, after which no more are; the one on
-which it is fastest is among the first."""
+"""Sets that are looked at more closely, and the one on which it is fastest."""
 NEARLY: Final = 2.0
 """Sets that likely cost no more than so many times the best are asked again about what is best by now."""
 ENOUGH: Final = 0.8
 """Share of the least that anything took elsewhere below which a set is not tried."""
 WITHIN: Final = 2.0
-"""A set whose first setting costs more, and takes longer, than so many times the best is not looked at more
-closely."""
+"""A set whose first setting costs more than so many times the best, or takes longer where time is asked for,
+is not looked at more closely."""
 
 
 class Elsewhere:
@@ -119,15 +118,12 @@ class Elsewhere:
             self._left = self._sets()
 
     def _look_closely(self, near: Seen) -> None:
-        """At one of these after the other, until nothing better was found on so many."""
-        best, stale = self._trials.best, 0
-        while near and stale < CLOSELY and not self._trials.over:
+        """At these one after the other, the best by then first."""
+        while near and not self._trials.over:
             there, _ = near.pop(0)
             self._closely.add(there.gpus)
-            before = best.cheapest, best.fastest, best.lossy
             with self._trials.within(max(1 / (len(near) + 1), LEAST_SHARE)):
                 there.closely()
-            stale = stale + 1 if before == (best.cheapest, best.fastest, best.lossy) else 0
             near = self._again(near)
 
     def _ask_again(self) -> None:
@@ -270,14 +266,21 @@ def _promise(tried: list[Candidate], order: Order) -> tuple[float, ...]:
     return (0, *min(fitting)) if fitting else (1, min(each.outcome.over for each in tried))
 
 
-def _promising(seen: list[tuple[SetSearch, Candidate]], order: Order) -> list[tuple[SetSearch, Candidate]]:
-    """Those near the best in dollars or in seconds, the best first."""
+def _promising(seen: Seen, order: Order) -> Seen:
+    """Those near the best in what is asked for, the best first, and the one on which it is fastest."""
     whole = [each for _, each in seen if not each.open] or [each for _, each in seen]
-    usd = min((point_of(each).usd for each in whole), default=math.inf)
-    seconds = min((each.seconds for each in whole), default=math.inf)
-    near = [
-        pair for pair in seen if point_of(pair[1]).usd <= usd * WITHIN or pair[1].seconds <= seconds * WITHIN
-    ]
-    near.sort(key=lambda pair: KEYS[order](pair[1]))
-    fastest = sorted(near, key=lambda pair: KEYS["time"](pair[1]))[:1]
-    return list(dict(near[: CLOSELY - 1] + fastest + near).items())
+    of = _seconds if order == "time" else _usd
+    least = min(map(of, whole), default=math.inf)
+    near = sorted(
+        (pair for pair in seen if of(pair[1]) <= least * WITHIN), key=lambda pair: KEYS[order](pair[1])
+    )
+    fastest = sorted(seen, key=lambda pair: KEYS["time"](pair[1]))[:1]
+    return list(dict(near[:CLOSELY] + fastest).items())
+
+
+def _usd(candidate: Candidate) -> float:
+    return point_of(candidate).usd
+
+
+def _seconds(candidate: Candidate) -> float:
+    return candidate.seconds
