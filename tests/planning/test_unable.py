@@ -37,6 +37,16 @@ def test_a_training_step_is_never_advised_to_read_in_chunks(precision, fraction)
     assert "streaming_chunk_size" not in json.dumps(found.to_json()["advice"])
 
 
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_vllm_is_not_placed_on_the_processor_beside_cards(ranks):
+    role = {"model": LLAMA, "engine": "vllm", "placement": "cpu", "tensor_parallel": ranks}
+    workload = {"kind": "evaluate", "roles": {"generator": role}}
+    with pytest.raises(UnsupportedError, match="placement cpu: engine vllm computes on cards"):
+        ullage.plan(workload, "2x A100-80GB", advice=False)
+    if ranks == 1:
+        assert ullage.plan(workload, "cpu", advice=False).roles["generator"].placement
+
+
 def judged(precision, **judge):
     small = {"model": "meta-llama/Llama-3.2-1B-Instruct", "batch": 16}
     role = {"model": LARGE, "precision": precision, "batch": 4, **judge}

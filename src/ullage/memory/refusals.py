@@ -60,6 +60,11 @@ def check_role(
         )
     if engine.memory == "own cache":
         _check_own_cache(name, role)
+        if role.placement == "cpu" and not abilities.processor:
+            raise UnsupportedError(
+                f"role {name}: placement cpu: engine {role.engine} computes on cards; leave "
+                "placement out, or use engine: transformers"
+            )
     if role.attention == "flash" and engine.memory == "process":
         _check_flash(name, precision, abilities)
 
