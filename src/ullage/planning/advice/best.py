@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from ullage.facts.gpu import GpuSet
 from ullage.planning.advice.front import KEYS
-from ullage.planning.advice.step import VLLM
 
 if TYPE_CHECKING:
     from ullage.planning.advice.step import Step
@@ -49,7 +48,7 @@ class Best:
         if not one.cuts:
             if self.lossy is None or by_cost < KEYS["cost"](self.lossy):
                 self.lossy = one
-            plain = not any(step.key.startswith(VLLM) for step in one.steps)
+            plain = not any(step.by_vllm for step in one.steps)
             if plain and (self.plain is None or by_cost < KEYS["cost"](self.plain)):
                 self.plain = one
             if self.mildest is None or (one.loss, by_cost) < (self.mildest.loss, KEYS["cost"](self.mildest)):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ullage.planning.advice.ladder import WORTH, above_all, climb, sized, smallest
-from ullage.planning.advice.step import Axis, Step, apt, with_step, without
+from ullage.planning.advice.step import Axis, Step, apt, with_step, with_steps, without
 from ullage.planning.advice.trials import Candidate, Trials
 
 BEYOND: Final = 1
@@ -41,10 +41,7 @@ def _accepted(trials: Trials, base: Candidate, steps: list[Step]) -> list[Step]:
 
 
 def _with(trials: Trials, base: Candidate, steps: list[Step]) -> Candidate:
-    taken = base.steps
-    for step in steps:
-        taken = with_step(taken, step)
-    return trials.plan(base.gpus, taken)
+    return trials.plan(base.gpus, with_steps(base.steps, steps))
 
 
 def relaxed(trials: Trials, at: Candidate, axes: tuple[Axis, ...], quality_first: bool) -> Candidate:
@@ -214,8 +211,8 @@ def mixed(trials: Trials, at: Candidate, tried: list[Candidate]) -> Candidate:
     then = trials.plan(at.gpus, whole)
     if then.fits and then.is_faster(best, WORTH):
         return then
+    tried_alone = len(ordered) == 1  # a role whose fastest was the whole
     for role in ordered:
-        tried_alone = len(ordered) == 1  # its fastest was the whole
         for _, steps in saving[role][int(tried_alone) : NEXT]:
             if trials.over:
                 break
@@ -243,9 +240,7 @@ def roomier(trials: Trials, at: Candidate, axes: tuple[Axis, ...]) -> Candidate:
     ladders = tuple(axis for axis in axes if axis.ladder)
     for alike in kinds(tuple(axis for axis in axes if not axis.ladder)):
         lean = [step for axis in alike if (step := axis.leanest_beside(at.steps)) is not None]
-        steps = at.steps
-        for step in lean:
-            steps = with_step(steps, step)
+        steps = with_steps(at.steps, lean)
         if steps == at.steps or trials.over:
             continue
         for then in _possible(trials, at, steps):

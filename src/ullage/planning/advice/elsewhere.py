@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
 from typing import Final
 
 from ullage.facts.gpu import GpuSet
-from ullage.planning.advice.card_sets import (
-    Room,
-    cards_named,
-    holds_less,
-    other_sets,
-    usd_per_hour,
-)
+from ullage.planning.advice.card_sets import Room, cards_named, holds_less, other_sets, usd_per_hour
 from ullage.planning.advice.entry import Order
 from ullage.planning.advice.front import KEYS, point_of
 from ullage.planning.advice.ladder import times_larger
@@ -103,7 +98,7 @@ class Elsewhere:
             self._seen = [*self._again(likely), *(pair for pair in self._seen if pair not in likely)]
             self._look_closely(self._again(_promising(self._seen, self._order)))
             self._left = self._sets()
-        _as_it_is(trials, self._gpus)
+        _as_it_is(trials, self._gpus, self._named)
         return [*self._passed, *self._left]
 
     def _look_on(self) -> None:
@@ -215,12 +210,13 @@ class Elsewhere:
         return not dearer, seconds < best.fastest.seconds
 
 
-def _as_it_is(trials: Trials, gpus: GpuSet) -> None:
-    """The unchanged workload on every set where a bound allows it to be the cheapest, so that no list of sets
-    that hold it has a cheaper one: work takes as long as on the own cards, which worked in turn or waited for
-    one another, but for what these do faster. What waits beside small cards says nothing of larger ones."""
+def _as_it_is(trials: Trials, gpus: GpuSet, named: int) -> None:
+    """The unchanged workload on every set of at least so many cards where a bound allows it to be the
+    cheapest, so that no list of sets that hold it has a cheaper one: work takes as long as on the own cards,
+    which worked in turn or waited for one another, but for what these do faster. What waits beside small
+    cards says nothing of larger ones."""
     base = trials.plan(gpus)
-    elastic, named = trials.elastic, cards_named(trials.workload)
+    elastic = trials.elastic
     as_it_is = [base, *(each for each in trials.found if each.possible and not each.steps and not each.open)]
     tried = [] if elastic else as_it_is[1:]
     best = min(
@@ -269,18 +265,9 @@ def _promise(tried: list[Candidate], order: Order) -> tuple[float, ...]:
 def _promising(seen: Seen, order: Order) -> Seen:
     """Those near the best in what is asked for, the best first, and the one on which it is fastest."""
     whole = [each for _, each in seen if not each.open] or [each for _, each in seen]
-    of = _seconds if order == "time" else _usd
-    least = min(map(of, whole), default=math.inf)
-    near = sorted(
-        (pair for pair in seen if of(pair[1]) <= least * WITHIN), key=lambda pair: KEYS[order](pair[1])
-    )
+    asked = attrgetter("seconds" if order == "time" else "usd")
+    least = min((asked(point_of(each)) for each in whole), default=math.inf)
+    near = [pair for pair in seen if asked(point_of(pair[1])) <= least * WITHIN]
+    near.sort(key=lambda pair: KEYS[order](pair[1]))
     fastest = sorted(seen, key=lambda pair: KEYS["time"](pair[1]))[:1]
     return list(dict(near[:CLOSELY] + fastest).items())
-
-
-def _usd(candidate: Candidate) -> float:
-    return point_of(candidate).usd
-
-
-def _seconds(candidate: Candidate) -> float:
-    return candidate.seconds

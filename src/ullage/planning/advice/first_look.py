@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from ullage.facts.gpu import GpuSet
@@ -11,7 +10,6 @@ from ullage.planning.advice.front import KEYS, point_of
 from ullage.planning.advice.ladder import climb, smallest
 from ullage.planning.advice.role_axes import STORED, WHOLE
 from ullage.planning.advice.step import (
-    VLLM,
     VLLM_ON_ALL,
     VLLM_ON_FEWER,
     VLLM_ON_ONE,
@@ -19,6 +17,7 @@ from ullage.planning.advice.step import (
     Family,
     Step,
     with_step,
+    with_steps,
 )
 from ullage.planning.advice.trials import Candidate, Trials
 
@@ -39,7 +38,7 @@ class FirstLook:
     @property
     def splits(self) -> bool:
         """Whether a role may be run by all cards together."""
-        return any(step.key.startswith(VLLM) for axis in self._axes for step in axis.steps)
+        return any(step.by_vllm for axis in self._axes for step in axis.steps)
 
     def glance(self, others: list[tuple[Step, ...]]) -> list[Candidate]:
         """What was good elsewhere, and the workload as it is where nothing was, as it is here."""
@@ -130,14 +129,14 @@ class FirstLook:
         bits: dict[str, tuple[Step, ...]] = {WHOLE: ()}
         for axis in self._axes:
             if axis.kind == "engine":
-                vllm = [step for step in axis.steps if step.key.startswith(VLLM)][-1:]
+                vllm = [step for step in axis.steps if step.by_vllm][-1:]
                 if vllm and axis.role not in taken:
-                    asked = _all((*self._stored(axis.role), *vllm))
+                    asked = with_steps((), (*self._stored(axis.role), *vllm))
                     taken[axis.role] = self._trials.plan(self.gpus, asked).possible
                 engines += tuple(vllm) if taken.get(axis.role) else ()
             for step in axis.steps if axis.kind == "precision" else ():
                 bits[step.key] = (*bits.get(step.key, ()), step)
-        found = dict.fromkeys(_all((*steps, *engines)) for steps in bits.values())
+        found = dict.fromkeys(with_steps((), (*steps, *engines)) for steps in bits.values())
         return [steps for steps in found if self._trials.may_be_said(steps)]
 
     def _stored(self, role: str) -> tuple[Step, ...]:
@@ -152,7 +151,7 @@ class FirstLook:
             axis = next((each for each in self._axes if each.name == step.axis), None)
             if axis is None or not axis.is_apt(found):
                 continue
-            keys = self._by_vllm if step.key.startswith(VLLM) else [step.key]
+            keys = self._by_vllm if step.by_vllm else [step.key]
             own = next((each for key in keys for each in axis.steps if each.key == key), None)
             if own is not None:
                 found = with_step(found, own)
@@ -184,11 +183,3 @@ def _is_far(candidate: Candidate, trials: Trials) -> bool:
     alike = trials.best.alike(candidate.steps)
     usd, seconds = min(point_of(each).usd for each in alike), min(each.seconds for each in alike)
     return point_of(candidate).usd > usd * FAR and candidate.seconds > seconds * FAR
-
-
-def _all(steps: Iterable[Step]) -> tuple[Step, ...]:
-    """As one setting."""
-    found: tuple[Step, ...] = ()
-    for step in steps:
-        found = with_step(found, step)
-    return found

@@ -113,15 +113,16 @@ def _engine(name: str, role: Role, ground: Ground, stays: bool) -> Axis:
         changes = ((f"{path}.engine", other), *ends)
         steps.append(Step(axis, other, changes, 0.0, f"{name} by {other}"))
     if ground.platform in PLATFORMS_OF_VLLM and role.images == 0:
+        paged = _paged(path, role)
         for key, ranks in _ranks(_cards_of(role, ground.cards)).items():
             changes = () if role.engine == "vllm" else ((f"{path}.engine", "vllm"),)
             if ranks != role.tensor_parallel:
                 changes += ((f"{path}.tensor_parallel", str(ranks)),)
             changes += ((f"{path}.residency", "persistent"),) if stays else ()
-            changes += _paged(path, role)
+            changes += paged
             if changes:
                 over = f", each layer over {ranks} cards" if ranks > 1 else ""
-                over += ", its cache in pages" if _paged(path, role) else ""
+                over += ", its cache in pages" if paged else ""
                 steps.append(Step(axis, key, changes, 0.0, f"{name} by vLLM{over}"))
     split = role.engine == "vllm" and bool(steps) and steps[-1].key == VLLM_ON_ALL
     return Axis(axis, "same", tuple(steps), len(steps) - 1 if split else None)

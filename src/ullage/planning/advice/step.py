@@ -36,6 +36,11 @@ class Step(NamedTuple):
     only: str = ""
     now: str = ""
 
+    @property
+    def by_vllm(self) -> bool:
+        """Whether it gives a role to vLLM."""
+        return self.key.startswith(VLLM)
+
     def is_apt(self, steps: Iterable[Step]) -> bool:
         """Whether it means something beside these."""
         return not self.only or _engine_of(self.role, steps, self.now) == self.only
@@ -79,7 +84,7 @@ class Axis(NamedTuple):
 
 def _by_vllm(steps: tuple[Step, ...]) -> list[str]:
     """Axes of which these have a step of vLLM."""
-    return [step.axis for step in steps if step.key.startswith(VLLM)]
+    return [step.axis for step in steps if step.by_vllm]
 
 
 def _engine_of(role: str, steps: Iterable[Step], now: str) -> str:
@@ -111,6 +116,13 @@ def with_step(steps: Iterable[Step], step: Step) -> tuple[Step, ...]:
         return steps
     left = (each for each in steps if each.axis != step.axis)
     return apt(tuple(sorted((*left, step), key=lambda each: each.axis)))
+
+
+def with_steps(steps: tuple[Step, ...], more: Iterable[Step]) -> tuple[Step, ...]:
+    """With each of these, one after the other."""
+    for step in more:
+        steps = with_step(steps, step)
+    return steps
 
 
 def apt(steps: tuple[Step, ...]) -> tuple[Step, ...]:
