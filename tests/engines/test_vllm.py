@@ -74,3 +74,13 @@ def test_a_sampled_reply_depends_on_its_seed_alone(engines):
     alone = [vllm.generate([p], sampling, [s])[0] for p, s in zip(PROMPTS, [1, 2, 3], strict=True)]
     assert [each.tokens for each in together] == [each.tokens for each in alone]
     assert torch.isfinite(torch.tensor([w for each in together for w in each.logprobs])).all()
+
+
+def test_vllm_knows_the_names_that_its_precisions_are_given():
+    from vllm.model_executor.layers.quantization import QUANTIZATION_METHODS
+
+    from ullage.facts.quantization.known import on_the_fly
+
+    named = [made.vllm for made in on_the_fly().values() if made.vllm is not None]
+    assert named
+    assert set(named) <= set(QUANTIZATION_METHODS)

@@ -87,3 +87,13 @@ def test_a_draft_model_is_told_to_the_engine_as_it_lies_here_and_survives_a_writ
         {"model": "m", "engine": "vllm", "vllm": {"speculative_config": {"method": "ngram"}}}
     )
     assert _speculation(session(plan), looked_up) == {"method": "ngram", "num_speculative_tokens": 5}
+
+
+def test_weights_are_turned_into_what_vllm_itself_makes():
+    """Its own name for fp8 is a checkpoint's, and bitsandbytes is left to a plugin since 0.28."""
+    made = api.estimate_model(LLAMA, "1xH100", engine="vllm", precision="fp8", advice=False)
+    assert _options(session(made), "model")["quantization"] == "fp8_per_tensor"
+    for precision in ("int8", "nf4"):
+        plan = api.estimate_model(LLAMA, "1xH100", engine="vllm", precision=precision, advice=False)
+        with pytest.raises(UnsupportedError, match="use precision: fp8, or a checkpoint stored quantized"):
+            _options(session(plan), "model")

@@ -358,4 +358,4 @@ def test_11_a_72b_in_4_bits_on_two_3090_has_more_at_once_and_vllm_elsewhere(tmp_
     served = planned(workload, (*whole, "roles.generator.vllm.enforce_eager=true"), "2x RTX 3090")
     for device in (each for each in served.devices if each.name.startswith("gpu:")):
         assert device.peak.device.expected < device.usable < device.peak.device.high
-    assert served.total_seconds.expected < plan.total_seconds.expected / 3
+    assert served.total_seconds.expected < plan.total_seconds.expected / 2  # a host starts each of 80 layers

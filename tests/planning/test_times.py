@@ -164,7 +164,7 @@ def test_a_quantized_plan_says_of_which_card_its_ratios_are():
     fields = {"prompt_tokens": 64, "new_tokens": 8, "advice": False}
     said = [
         {each.source for each in api.estimate_model("Llama-3.1-8B-Instruct", "L4", **fields, **own).times}
-        for own in ({"precision": "nf4"}, {"precision": "bf16"}, {"precision": "nf4", "engine": "vllm"})
+        for own in ({"precision": "nf4"}, {"precision": "bf16"}, {"precision": "fp8", "engine": "vllm"})
     ]
     assert said == [{"", "nf4 beside 16 bits as on an H100"}, {""}, {""}]
 

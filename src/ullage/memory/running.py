@@ -160,7 +160,8 @@ def _load(architecture: Architecture, precision: ResolvedPrecision, on_processor
     every = tuple(range(len(architecture.layers) + 2))
     size = load_bytes(architecture, precision, not on_processor)
     needs = [Need("load", every, size, "derived", "once", note="conversion")]
-    if precision.scheme is not None and precision.scheme.on_load is not None:
+    made = None if precision.scheme is None else precision.scheme.on_load
+    if made is not None and made.config is not None:
         holes = Interval(0, 0, size.high)
         note = "where tensors stood before they were quantized"
         needs.append(Need("fragmentation", every, holes, "derived", "once", "reserved", note=note))

@@ -29,12 +29,12 @@ def shape_of(name: str, role: Role, held: Loaded, whole: bool) -> RoleShape:
         for device, size in (role.max_memory or {}).items()
     )
     splittable = role.runs_with.splits_layers and not whole
-    own = scheme if role.runs_with.memory == "process" else None
-    bound = (
-        None
-        if own is None
-        else Quantized(own.name, own.least_capability, own.offloads or held.precision.keeps_waiting)
-    )
+    bound = None
+    if scheme is not None:
+        own = role.runs_with.memory == "process"
+        least = scheme.least_capability if own else scheme.least_in_vllm
+        stays = own and not (scheme.offloads or held.precision.keeps_waiting)
+        bound = Quantized(scheme.name, least, not stays)
     wishes = role.placement, limits, splittable, bound, _places(name, role, held)
     return RoleShape(name, len(names), names, role.tensor_parallel, *wishes)
 

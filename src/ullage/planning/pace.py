@@ -16,10 +16,12 @@ class Pace(NamedTuple):
     (all-reduce) the share of their links' line rate, `nvlink`, and `between` cards that only a bus joins, and
     seconds beside its bytes, `nvlink_call` and `between_call`. Factors of the host's time for a layer:
     `host`, and `split` where layers lie on several devices. Seconds more for a layer with experts:
-    `mixture`, and `expert` for each that is chosen. `packed` is a factor of the rate at which what is stored
-    of a scheme is multiplied, up to `fused` rows where kernels that need not dequantize first are to be had;
-    `dequantizing` the share of a card's bandwidth that doing so reaches, `decoded` how many elements one of
-    its multiprocessors turns out a clock. `slowdown` is of a scheme that nobody published.
+    `mixture`, and `expert` for each that is chosen. Of an engine that serves by itself: seconds from its
+    `start` until it loads and those in which it is `compiled` and its graphs are captured, of each `step`
+    beside what the model takes, and of a `routed` layer of experts. `packed` is a factor of the rate at which
+    what is stored of a scheme is multiplied, up to `fused` rows where kernels that need not dequantize first
+    are to be had; `dequantizing` the share of a card's bandwidth that doing so reaches, `decoded` how many
+    elements one of its multiprocessors turns out a clock. `slowdown` is of a scheme that nobody published.
     """
 
     memory: float
@@ -36,6 +38,10 @@ class Pace(NamedTuple):
     split: float
     mixture: float
     expert: float
+    start: float
+    compiled: float
+    step: float
+    routed: float
     packed: float
     fused: int
     dequantizing: float
@@ -55,9 +61,10 @@ LIKELY: Final = Pace(
     pageable=10.7e9,  # an H200's machine, benchmarks/results/gpu-NVIDIA-H200.json
     bus=0.85,  # 55 of 63 GB/s there
     # Two H100 with a bridge, a gibibyte: 115 of 300 GB/s (github.com/NVIDIA/nccl-tests issue 194). vLLM's own
-    # kernel, up to 32 KiB over 2 to 8 H100: 9 us (github.com/sgl-project/sglang pull request 2904).
+    # kernel, up to 32 KiB over 2 to 8 H100: 9 us (github.com/sgl-project/sglang pull request 2904); in steps
+    # of vLLM 11 to 59 a sum (QwQ-32B over 2 to 8 A100, benchmarks/measured/vllm-throughput.csv).
     nvlink=0.4,
-    nvlink_call=9e-6,
+    nvlink_call=20e-6,
     # NCCL over four V100 on PCIe 3.0: 19 us, and 9 of 15.8 GB/s (github.com/haohervchb/sglang-V100 pull
     # request 2); over two RTX PRO 6000 18 of 63 (github.com/flashinfer-ai/flashinfer pull request 5023).
     between=0.4,
@@ -66,6 +73,13 @@ LIKELY: Final = Pace(
     # Assumed: one product of all experts that were chosen, as transformers 5 takes where it can.
     mixture=0.3e-3,
     expert=0.0,
+    # vLLM: 16 s until its configuration stood (github.com/vllm-project/vllm issue 44881); "init engine" of
+    # ten published logs took 3 to 4 s without graphs, 19 to 540 with them, half of these 40 and less.
+    start=20.0,
+    compiled=40.0,
+    # These two, here and below: benchmarks/measured/vllm-throughput.csv.
+    step=1e-3,
+    routed=0.05e-3,
     packed=1.0,
     # bitsandbytes 0.50 (`_gemm_4bit_use_custom_cuda` of its backends/cuda/ops.py): from 4 rows up to 64 on an
     # H100, 256 on an RTX 4090, by the shape of a matrix; most of a layer's on all cards.
@@ -91,6 +105,10 @@ FAST: Final = Pace(
     split=1.0,
     mixture=0.1e-3,
     expert=0.0,
+    start=8.0,
+    compiled=12.0,
+    step=0.2e-3,  # scheduled while the card works
+    routed=0.0,
     packed=1.5,  # assumed: nearly as fast as 16-bit weights
     fused=512,  # the most that version takes of large matrices
     dequantizing=1.1,  # what is written is read again from an RTX 4090's L2 (same source)
@@ -108,12 +126,16 @@ SLOW: Final = Pace(
     pageable=5e9,
     bus=0.7,
     nvlink=0.12,  # a mebibyte in vLLM's own kernel: 1.5 of it in 31 us, of 450 GB/s (same source)
-    nvlink_call=14e-6,  # assumed: NCCL's
+    nvlink_call=45e-6,  # eight A100 under vLLM 0.7 (benchmarks/measured/vllm-throughput.csv)
     between=0.15,  # assumed: where cards reach one another by host memory alone
     between_call=42e-6,  # eight RTX 4090, 8 bytes (github.com/NVIDIA/nccl issue 1530)
     split=1.6,
     mixture=0.3e-3,
     expert=0.12e-3,  # assumed: one after the other, as where no such product is to be had
+    start=60.0,
+    compiled=300.0,
+    step=8e-3,  # before 0.8
+    routed=0.4e-3,
     packed=1.0,
     fused=1,  # bitsandbytes 0.49
     dequantizing=0.5,

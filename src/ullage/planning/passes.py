@@ -9,6 +9,7 @@ from ullage.facts.architecture import Architecture, Experts, Model
 from ullage.facts.diffusion import Pipeline
 from ullage.facts.dtypes import DTYPES, SHORT_NAMES
 from ullage.facts.gpu import Gpu
+from ullage.memory.forward.cache import unpacked_bytes
 from ullage.memory.forward.recurrence import SCANNED
 from ullage.memory.forward.window import image_tokens
 from ullage.memory.needs import RECENT
@@ -35,6 +36,7 @@ from ullage.planning.roofline import (
     sum_seconds,
 )
 from ullage.planning.task import UNCHANGED, Task
+from ullage.spec.role import Role
 from ullage.units import Estimate
 
 TRAIN_FACTOR: Final = 3.0
@@ -43,6 +45,9 @@ costs once a forward pass, and layers are checkpointed always."""
 UPDATE_PASSES: Final = 7
 """Times weights go by while AdamW steps: they, their gradients and both moments read, all but gradients
 written."""
+EAGER_SECONDS: Final = 0.8e-3
+"""Host time per layer and step of an engine that captures no graphs: 22 ms of 28 layers, 19 of 24, beside an
+A800, where graphs took 13 and 6 (github.com/vllm-project/vllm-omni issue 7960)."""
 SUMS: Final = 2
 """All-reduces of a layer whose matrices several cards share: after its mixer and after its feed-forward
 (Shoeybi et al. 2019, arXiv 1909.08053)."""
@@ -98,12 +103,20 @@ def one_pass(task: Task, pace: Pace) -> Seconds | None:
 
 
 def _loading(task: Task, pace: Pace) -> Seconds | None:
-    """Weights from disk, all that is stored of them, or from host memory."""
+    """Weights from disk, all that is stored of them, or from host memory; and what an engine of its own takes
+    to start."""
     weights, _ = task.needs.read
     if task.from_disk:
-        return Seconds(max(weights, _stored(task.model)) / pace.disk, "load")
+        read = max(weights, _stored(task.model)) / pace.disk
+        return Seconds(read + _starting(task.role, pace), "load")
     bus = task.held.slowest.gpu.pcie
     return None if bus is None else Seconds(weights / (bus * pace.bus), "load")
+
+
+def _starting(role: Role, pace: Pace) -> float:
+    if role.runs_with.memory != "own cache":
+        return 0.0
+    return pace.start + (0.0 if role.settings.own_cache().enforce_eager else pace.compiled)
 
 
 @lru_cache(maxsize=RECENT)
@@ -171,7 +184,8 @@ def _reading(model: Architecture, task: Task, pace: Pace) -> Step:
     positions = work.batch * -(-new // chunks)
     stages = _stages(model, task, positions, 0.0, pace)
     host = chunks * _host(model, task, positions, pace)
-    return Step(stages, host, operations, made, chunks, _summed(model, task, work.batch * new, chunks, pace))
+    summed = _summed(model, task, work.batch * new, chunks, pace)
+    return Step(stages, host, operations, made, chunks, summed, chunks * _beside(model, task, pace))
 
 
 def _writing(model: Architecture, task: Task, pace: Pace) -> Step:
@@ -184,13 +198,17 @@ def _writing(model: Architecture, task: Task, pace: Pace) -> Step:
     if not own:
         masked = work.batch > 1 and task.kernel != "flash"
         expands = task.repeats or masked or task.kernel not in ("flash", "sdpa")
-        traffic = cache_traffic(model, expands, task.role.cache.kind == "dynamic")
+        kind, width = task.role.cache.kind, task.precision.element_bytes
+        tokens = before + work.new_tokens
+        unpacked = unpacked_bytes(task.role.cache, width, tokens) if kind == "quantized" else 0.0
+        traffic = cache_traffic(model, expands, kind != "static", unpacked)
     stages = _stages(model, task, work.batch, cache * traffic, pace)
     return Step(
         stages,
         _host(model, task, work.batch, pace),
         2 * model.active_parameters * work.batch,
         summed=_summed(model, task, work.batch, 1, pace),
+        beside=_beside(model, task, pace),
     )
 
 
@@ -225,9 +243,8 @@ def _stages(model: Architecture, task: Task, positions: int, cache: float, pace:
 
 
 def _dequantizes(task: Task, positions: int, pace: Pace) -> bool:
-    """Whether whole matrices are dequantized before they are multiplied; engines of their own need not."""
-    own = task.role.runs_with.memory == "process"
-    return own and dequantizes(task.precision, positions, pace.fused)
+    """Whether whole matrices are dequantized before they are multiplied."""
+    return not task.own_kernels and dequantizes(task.precision, positions, pace.fused)
 
 
 def _unpacking(model: Architecture, task: Task, start: int, stop: int, gpu: Gpu) -> Unpacking:
@@ -248,10 +265,12 @@ def _summed(model: Architecture, task: Task, positions: int, passes: int, pace: 
 
 def _host(model: Architecture, task: Task, positions: int, pace: Pace) -> float:
     """Seconds in which a host at its usual pace starts all operations of one pass."""
-    layer = task.role.runs_with.layer_seconds
+    engine = task.role.runs_with
+    if engine.memory != "process":
+        eager = task.role.settings.own_cache().enforce_eager
+        return len(model.layers) * (EAGER_SECONDS if eager else engine.layer_seconds)
+    layer = engine.layer_seconds
     seconds = len(model.layers) * layer
-    if task.role.runs_with.memory != "process":
-        return seconds
     if task.precision.scheme is not None:
         slowdown = task.slowdown or pace.slowdown
         more = slowdown.host - 1 + slowdown.unpacking * _dequantizes(task, positions, pace)
@@ -261,6 +280,14 @@ def _host(model: Architecture, task: Task, positions: int, pace: Pace) -> float:
             chosen = chosen_experts(each.feed_forward, positions)
             seconds += len(blocks) * (pace.mixture + pace.expert * chosen)
     return seconds * (pace.split if task.held.several else 1.0)
+
+
+def _beside(model: Architecture, task: Task, pace: Pace) -> float:
+    """Seconds of a pass that an engine of its own takes beside the model: it chooses what comes next, and
+    tokens; and the experts of a position are looked up and sorted."""
+    if task.role.runs_with.memory != "own cache":
+        return 0.0
+    return pace.step + pace.routed * sum(isinstance(layer.feed_forward, Experts) for layer in model.layers)
 
 
 @lru_cache(maxsize=RECENT)

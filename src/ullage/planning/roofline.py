@@ -61,8 +61,8 @@ class Seconds(NamedTuple):
 
 class Step(NamedTuple):
     """One forward pass: `host` seconds, expected, beside what the `stages` do in turn; `operations` of matrix
-    products, `moved` bytes of scores, and `summed`, the seconds in which cards that share each layer add up
-    what they have."""
+    products, `moved` bytes of scores, `summed`, the seconds in which cards that share each layer add up what
+    they have, and `beside`, those that come to all of it."""
 
     stages: tuple[Stage, ...]
     host: float
@@ -70,6 +70,7 @@ class Step(NamedTuple):
     moved: float = 0.0
     reads: int = 1
     summed: float = 0.0
+    beside: float = 0.0
 
     def seconds(self, pace: Pace, slowdown: Slowdown) -> Seconds:
         """At `pace`; the weights are read `reads` times."""
@@ -88,11 +89,12 @@ class Step(NamedTuple):
             computing += compute
             device += first + max(read, compute) + self.moved * stage.share / bandwidth
         device += self.summed
-        if host > device:
-            return Seconds(host, "host")
+        whole = max(host, device) + self.beside
+        if host > device or self.beside > device:
+            return Seconds(whole, "host")
         if self.summed > max(computing, reading):
-            return Seconds(device, "link")
-        return Seconds(device, "compute" if computing > reading else "memory")
+            return Seconds(whole, "link")
+        return Seconds(whole, "compute" if computing > reading else "memory")
 
 
 def sum_seconds(size: float, calls: int, ranks: int, gpu: Gpu, pace: Pace) -> float:
@@ -109,12 +111,14 @@ def sum_seconds(size: float, calls: int, ranks: int, gpu: Gpu, pace: Pace) -> fl
 
 
 @lru_cache(maxsize=RECENT)
-def cache_traffic(architecture: Architecture, expands: bool, grows: bool) -> float:
+def cache_traffic(architecture: Architecture, expands: bool, grows: bool, unpacked: float = 0.0) -> float:
     """How often the bytes of a cache cross the bus of a card's memory while one token is written.
 
     They are read once. Where a kernel knows no grouped heads, each is first copied to all that share it, and
     those are read (repeat_kv; `expands`). A cache that `grows` is copied whole for every token
-    (DynamicLayer.update): read and written. A latent is turned into the keys and values of all heads.
+    (DynamicLayer.update): read and written. One that is quantized is read and written as what its bytes
+    become, so many for each, before it grows so (QuantizedLayer.update, transformers 5.19). A latent is
+    turned into the keys and values of all heads.
     """
     cached = moved = 0
     for layer in architecture.layers:
@@ -127,7 +131,9 @@ def cache_traffic(architecture: Architecture, expands: bool, grows: bool) -> flo
         moved += held * (3 if grows else 1)
         if isinstance(mixer, LatentAttention) or (expands and spread != held):
             moved += 2 * spread
-    return moved / cached if cached else 1.0
+    if not cached:
+        return 1.0
+    return 1 + unpacked * (1 + moved / cached) if unpacked else moved / cached
 
 
 def _all_heads(mixer: Attention | LatentAttention) -> int:

@@ -62,9 +62,16 @@ class Task(NamedTuple):
     repeats: bool = False
 
     @property
+    def own_kernels(self) -> bool:
+        """Whether the engine has kernels of its own for its scheme; for bitsandbytes' none has."""
+        scheme = self.precision.scheme
+        bitsandbytes = scheme is not None and "bitsandbytes" in scheme.packages
+        return self.role.runs_with.memory != "process" and not bitsandbytes
+
+    @property
     def slowdown(self) -> Slowdown | None:
         """What its scheme was measured to cost; None where nobody published it."""
         scheme = self.precision.scheme
-        if scheme is None or self.role.runs_with.memory != "process":
+        if scheme is None or self.own_kernels:
             return UNCHANGED
         return scheme.slowdown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from shlex import quote
 from typing import TYPE_CHECKING, Final
@@ -49,7 +50,9 @@ def _rest(entry: Advice) -> str:
     if entry.quality_basis == "unchanged":
         loss = "quality unchanged"
     host = f", host {number(entry.host.high)} GiB" if entry.host.high >= GIB // 100 else ""
-    return f"peak {number(entry.peak.high)} GiB{host}, {loss}"
+    cards = sum(map(int, re.findall(r"(\d+)x ", entry.gpus)))
+    over = f" on {cards} cards" if cards > 1 else ""
+    return f"peak {number(entry.peak.high)} GiB{over}{host}, {loss}"
 
 
 def before_own(plan: Plan, best: Advice) -> str:
@@ -77,7 +80,9 @@ def typed(entry: Advice | Nearest, gpus: str) -> tuple[str, ...]:
 def advice_parts(plan: Plan) -> Iterator[Part]:
     """Every entry: where, what it comes to, why, and how it is typed."""
     if plan.search is not None and plan.search.left:
-        said = f"{plan.search.tried:,} settings were planned, {plan.search.left:,} left for want of time"
+        said = (
+            f"{plan.search.tried:,} settings were planned, {plan.search.left:,} left: it ends by their number"
+        )
         yield Prose(f"advice: {said}", "note")
     if not plan.advice:
         return

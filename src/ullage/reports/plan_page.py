@@ -128,7 +128,7 @@ def _typed(plan: Plan, entry: Advice | Nearest) -> Code:
 
 
 def _none(search: Search, verdict: Verdict) -> str:
-    left = f", {search.left:,} were left for want of time" if search.left else ""
+    left = f", {search.left:,} were left: a search ends by their number" if search.left else ""
     if verdict == "fits":
         return f"nothing: none of {search.tried:,} settings that were tried is cheaper or faster{left}"
     return f"none of {search.tried:,} settings that were tried fits{left}"

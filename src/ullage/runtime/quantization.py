@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ullage.errors import MissingExtraError, UnsupportedError
 from ullage.facts.dtypes import TORCH_NAMES
-from ullage.facts.quantization.known import on_the_fly
+from ullage.facts.quantization.known import by_transformers
 from ullage.facts.quantization.scheme import Scheme
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.spec.role import Role
@@ -29,12 +29,12 @@ def quantization_config(
     scheme = precision.scheme
     if precision.quantization is not None or scheme is None:
         return None
-    if scheme.on_load is None:
+    made = scheme.on_load
+    if made is None or made.config is None:
         raise UnsupportedError(
             f"weights cannot be turned into {precision.storage} while they load; name a checkpoint stored "
-            f"in it, or use precision: {' or '.join(on_the_fly())}"
+            f"in it, or use precision: {' or '.join(by_transformers())}"
         )
-    made = scheme.on_load
     try:
         import_module(made.package)
     except ImportError as error:

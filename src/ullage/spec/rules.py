@@ -8,7 +8,7 @@ from typing import Final
 
 from ullage.errors import InputError, nearest
 from ullage.facts.described_gpu import read_description, split_set
-from ullage.facts.quantization.known import SCHEMES, on_the_fly
+from ullage.facts.quantization.known import SCHEMES, by_transformers
 from ullage.spec.card import mistakes_in_cards
 from ullage.spec.device_map import devices_in, offloads, wrong_alone
 from ullage.spec.installed import engines_that
@@ -64,9 +64,9 @@ def _role(role: Role, path: Path) -> Iterator[Mistake]:
             yield Mistake(
                 (*path, *place.split(".")), f"{problem} (keys are read from the environment: key_env)"
             )
-    made = on_the_fly().keys() & {role.precision, *role.fallback_precisions}
+    made = by_transformers().keys() & {role.precision, *role.fallback_precisions}
     if role.llm_int8_enable_fp32_cpu_offload and not made:
-        problem = f"has an effect with precision: {' or '.join(on_the_fly())} alone; remove it"
+        problem = f"has an effect with precision: {' or '.join(by_transformers())} alone; remove it"
         yield Mistake((*path, "llm_int8_enable_fp32_cpu_offload"), problem)
     yield from _placement(role, (*path, "placement"))
     for device, size in (role.max_memory or {}).items():

@@ -53,12 +53,12 @@ def overhead(known: Evidence | None, workload: Workload, gpus: GpuSet, here: Her
     nothing = known is None or not known.observations
     if (nothing and not held) or len({gpu.id for gpu in gpus.gpus}) != 1 or gpus.abilities.simulated:
         return None
-    from ullage.facts.quantization.known import on_the_fly
+    from ullage.facts.quantization.known import by_transformers
     from ullage.memory.process import Overhead, beside_tensors
     from ullage.records.evidence import NOTHING
     from ullage.records.observation import shape_of
 
-    quantized = any(role.precision in on_the_fly() for role in workload.roles.values())
+    quantized = any(role.precision in by_transformers() for role in workload.roles.values())
     usual = beside_tensors(gpus.abilities.processor, held, quantized)
     known = known or NOTHING
     key = _key(known, gpus, here)

@@ -73,7 +73,7 @@ def plan(
     asked = gpus or workload.budget.gpus or ""
     if known is not None and known.warning:
         warnings = (*warnings, known.warning)
-    notes = (*found.notes, *_of_hubs(models), *unwritten, *unsearched(advice, models))
+    notes = (*found.notes, *_unmade(found), *_of_hubs(models), *unwritten, *unsearched(advice, models))
     asked_for = hosted(workload, requests(workload))
     found = replace(found, asked=asked, warnings=warnings, notes=notes, hosted=asked_for)
     if not advice:
@@ -102,6 +102,19 @@ def at_commits(workload: Workload, models: Mapping[str, Model]) -> tuple[Workloa
     if all(name == now for name, now in named.items()):
         return workload, dict(models)
     return workload.model_copy(update={"roles": roles}), {named[name]: each for name, each in models.items()}
+
+
+def _unmade(plan: Plan) -> Iterator[str]:
+    """Roles whose weights are planned in a scheme that a checkpoint alone could bring."""
+    for name, role in plan.workload.roles.items():
+        held = plan.roles.get(name)
+        scheme = None if held is None or held.precision.quantization is not None else held.precision.scheme
+        made = None if scheme is None else scheme.on_load
+        if scheme is not None and (made is None or not role.runs_with.quantizes(made)):
+            yield (
+                f"{name} is planned as from a checkpoint stored in {scheme.name}, which a run has to name: "
+                f"{role.engine} does not turn weights into that while it loads them"
+            )
 
 
 def _of_hubs(models: Mapping[str, Model]) -> Iterator[str]:

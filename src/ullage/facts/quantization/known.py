@@ -25,6 +25,7 @@ from ullage.facts.quantization.scheme import (
 CODE_BOOK: Final = Part(16 * 32, "matrix")
 """The 16 values of a 4-bit code, fp32."""
 TRADE_8: Final = "LLM.int8() is slower and changes answers (by none to 1 %, arXiv 2208.07339)"
+TRADE_FP8: Final = "fp8 weights and inputs change answers (hardly measurable in arXiv 2411.02355)"
 TRADE_4: Final = "4-bit weights change answers (one to a few percent, arXiv 2305.14314)"
 INT8: Final = Scheme(
     name="int8",  # LLM.int8(), arXiv 2208.07339: an fp32 scale per output row
@@ -46,12 +47,13 @@ INT8: Final = Scheme(
 )
 
 
-def _on_load(loss: float, double: bool, vllm: str | None = None, bits: int | None = None) -> OnLoad:
-    """NF4 as bitsandbytes makes it."""
+def _on_load(loss: float, double: bool, bits: int | None = None) -> OnLoad:
+    """NF4 as bitsandbytes makes it. Not in vLLM, which left it to a plugin in 0.28 (its pull request
+    43529)."""
     quantized = (("bnb_4bit_quant_type", "nf4"), ("bnb_4bit_use_double_quant", double))
     options = (("load_in_4bit", True), *quantized)
     compute = "bnb_4bit_compute_dtype"
-    return OnLoad("BitsAndBytesConfig", options, "bitsandbytes", loss, TRADE_4, compute, vllm, bits)
+    return OnLoad("BitsAndBytesConfig", options, "bitsandbytes", loss, TRADE_4, compute, bits=bits)
 
 
 _FOUR_BITS: Final = Dequantized(rows=2, fuses=True)
@@ -68,7 +70,7 @@ NF4: Final = Scheme(
     # dequantizing, and the product takes no longer. At which rate what is stored is multiplied is assumed.
     slowdown=Slowdown(host=1.3, memory=0.65, compute=1.0, unpacking=0.55, of="an H100"),
     product=_FOUR_BITS,
-    on_load=_on_load(0.03, double=False, vllm="bitsandbytes", bits=4),
+    on_load=_on_load(0.03, double=False, bits=4),
     least_capability=(6, 0),  # bitsandbytes 0.50, installation guide
     offloads=False,  # transformers 5.19, quantizers/quantizer_bnb_4bit.py
     packages=("bitsandbytes",),
@@ -105,6 +107,9 @@ FP8: Final = Scheme(
     dequantizes_on_request=True,
     keeps_tied_head=True,
     least_capability=(8, 9),  # transformers 5.19, quantizers/quantizer_finegrained_fp8.py
+    # Weights alone below 8.9, by Marlin (vLLM 0.32, model_executor/layers/quantization/online/base.py).
+    least_in_vllm=(7, 5),
+    on_load=OnLoad(None, (), "vllm", loss=0.005, trade=TRADE_FP8, vllm="fp8_per_tensor"),
     untrained=REFUSED_BY_TRAINER,
 )
 MXFP4: Final = Scheme(
@@ -185,6 +190,11 @@ def on_the_fly() -> dict[str, OnLoad]:
     """Schemes that 16-bit weights can be turned into while they load, least loss first."""
     made = {name: scheme.on_load for name, scheme in SCHEMES.items() if scheme.on_load is not None}
     return dict(sorted(made.items(), key=lambda item: item[1].loss))
+
+
+def by_transformers() -> dict[str, OnLoad]:
+    """Those of them that transformers turns weights into."""
+    return {name: made for name, made in on_the_fly().items() if made.config is not None}
 
 
 def scheme_of(storage: str, stored: StoredQuantization | None = None) -> Scheme | None:

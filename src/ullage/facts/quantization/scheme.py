@@ -65,13 +65,14 @@ class Slowdown(NamedTuple):
 class OnLoad(NamedTuple):
     """How 16-bit weights are turned into a scheme while they load, and what that loses.
 
-    `config` names the class of transformers that is made with `options`; `compute` is the option that takes
-    the compute dtype, `package` what does the work. `loss` of a role's answers is assumed and relative: only
-    its order is relied on; `trade` is what a user is told. `vllm` is what vLLM calls it where that does the
-    same on a GPU, `bits` what a guide's switch does (`quantization_bits: 4`).
+    `config` names the class of transformers that is made with `options`, None where transformers is not asked
+    to; `compute` is the option that takes the compute dtype, `package` what does the work. `loss` of a role's
+    answers is assumed and relative: only its order is relied on; `trade` is what a user is told. `vllm` is
+    what vLLM calls it where that does the same on a GPU, None where it does not; `bits` what a guide's switch
+    does (`quantization_bits: 4`).
     """
 
-    config: str
+    config: str | None
     options: tuple[tuple[str, str | bool | int], ...]
     package: str
     loss: float
@@ -93,7 +94,8 @@ class Scheme(NamedTuple):
     others on them. `slowdown` is what transformers was measured to take with it, None where nobody
     published that. `methods` are the `quant_method`s of checkpoints that may hold it. `on_load` says how it
     is made of 16-bit weights, None where only a checkpoint stored in it has it. `least_capability` is the
-    first CUDA compute capability that computes with it, None where none is known. `packages` are what
+    first CUDA compute capability that transformers computes with it on, `least_in_vllm` the first for vLLM,
+    None where none is known. `packages` are what
     transformers loads a checkpoint of it with (5.19, `validate_environment` of quantizers/quantizer_*.py).
     `elsewhere` is how they hold it where the kernel that this describes does not run. `untrained` says why
     adapters are not trained beside it, "" where they are.
@@ -106,6 +108,7 @@ class Scheme(NamedTuple):
     product: Dequantized | QuantizedInput | None = None
     on_load: OnLoad | None = None
     least_capability: tuple[int, int] | None = None
+    least_in_vllm: tuple[int, int] | None = None
     keeps_buffer: bool = False
     stores_tied_head: bool = False
     keeps_tied_head: bool = False

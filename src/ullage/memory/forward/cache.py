@@ -44,10 +44,20 @@ class CacheShape(NamedTuple):
 
 
 def cache_bits(cache: Cache, width: int) -> int:
-    """Bits of one cached element where `width` bytes are computed in, scales not counted."""
+    """Bits of one cached element where `width` bytes are computed in, scales not counted; of a quantized
+    cache 4 where the file says none (`nbits` of transformers' QuantizedCache)."""
     if cache.precision == "auto":
-        return 8 * width
+        return 4 if cache.kind == "quantized" else 8 * width
     return _CACHE_BITS[cache.precision]
+
+
+def unpacked_bytes(cache: Cache, width: int, tokens: int) -> float:
+    """Bytes that a byte of a quantized cache of so many tokens becomes where it is read: its scales and the
+    recent tokens, which are not quantized, counted."""
+    full = 8 * width
+    recent = min(tokens, QUANTIZED_CACHE_RESIDUAL) / max(tokens, 1)
+    bits = cache_bits(cache, width) + 2 * full / QUANTIZED_CACHE_GROUP
+    return full / (recent * full + (1 - recent) * bits)
 
 
 def cached_heads(mixer: Attention) -> int:

@@ -74,7 +74,8 @@ def _back(
     ways = [left]
     if len(steps) == 1:
         milder = [each for each in known[steps[0].axis].steps if each.loss < steps[0].loss]
-        ways += [with_step(left, each) for each in milder]
+        larger = [each for each in known[steps[0].axis].steps if each.piece > steps[0].piece > 0]
+        ways += [with_step(left, each) for each in (*milder, *larger[::-1])]
     for way in ways:
         then = trials.plan(at.gpus, way)
         better = quality_first and then.loss < at.loss

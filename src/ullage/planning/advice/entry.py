@@ -57,7 +57,7 @@ class Nearest(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Search:
     """How advice was searched for: in which order (`for_`) and what was `kept`; `tried` settings were
-    planned, `left` were not for want of time. `nearest` where nothing fits."""
+    planned, `left` were not, for it ends by their number. `nearest` where nothing fits."""
 
     for_: Order
     kept: tuple[str, ...]

@@ -55,7 +55,10 @@ class FirstLook:
                 alone = self.glance([smallest(plain.steps, self._ladders)])
                 tried += [unhurried(self._trials, each, self._axes) if each.fits else each for each in alone]
         if any(each.fits for each in tried):
-            likely = [self._mixed([each for each in tried if not each.loss]), self._mixed(tried)]
+            # What vLLM runs is compared in batches of its own: its first ones say little of larger ones.
+            by_vllm = [each for each in tried if any(step.by_vllm for step in each.steps)]
+            groups = [each for each in tried if not each.loss], tried, by_vllm
+            likely = [self._mixed(group) for group in groups]
             if not any(each.fits and not each.loss for each in tried):
                 likely[0] = self._fitted([each for each in tried if not each.loss])
         else:
@@ -136,7 +139,8 @@ class FirstLook:
                 engines += tuple(vllm) if taken.get(axis.role) else ()
             for step in axis.steps if axis.kind == "precision" else ():
                 bits[step.key] = (*bits.get(step.key, ()), step)
-        found = dict.fromkeys(with_steps((), (*steps, *engines)) for steps in bits.values())
+        starts = with_steps((), engines)
+        found = dict.fromkeys(with_steps(starts, steps) for steps in bits.values())
         return [steps for steps in found if self._trials.may_be_said(steps)]
 
     def _stored(self, role: str) -> tuple[Step, ...]:

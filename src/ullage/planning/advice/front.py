@@ -43,13 +43,18 @@ def beats(one: Point, other: Point) -> bool:
 
 
 def front(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Those that no other beats; of equal ones that with the fewest changes."""
+    """Those that no other beats; of equal ones that with the fewest changes that reads most at a time."""
     kept: dict[Point, Candidate] = {}
-    for each in sorted(candidates, key=lambda one: (*_near(point_of(one)), len(one.steps))):
+    for each in sorted(candidates, key=_simple):
         at = _near(point_of(each))
         if at not in kept and not any(beats(other, at) or _as_good(other, at) for other in kept):
             kept[at] = each
     return list(kept.values())
+
+
+def _simple(candidate: Candidate) -> tuple[float, ...]:
+    pieces = sum(step.piece for step in candidate.steps)
+    return *_near(point_of(candidate)), len(candidate.steps), -pieces
 
 
 def _as_good(one: Point, other: Point) -> bool:

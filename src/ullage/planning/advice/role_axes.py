@@ -56,7 +56,12 @@ def ground_of(gpus: GpuSet, host: int) -> Ground:
 def role_axes(name: str, workload: Workload, ground: Ground, losses: Losses) -> Iterator[Axis]:
     """Of a role that is held here; `losses` were measured."""
     for axis in _all(name, workload, ground, losses):
-        yield axis._replace(role=name, steps=tuple(step._replace(role=name) for step in axis.steps))
+        yield axis._replace(role=name, steps=tuple(_of_role(step, name) for step in axis.steps))
+
+
+def _of_role(step: Step, name: str) -> Step:
+    other = None if step.instead is None else _of_role(step.instead, name)
+    return step._replace(role=name, instead=other)
 
 
 def _all(name: str, workload: Workload, ground: Ground, losses: Losses) -> Iterator[Axis]:
@@ -113,13 +118,15 @@ def _engine(name: str, role: Role, ground: Ground, stays: bool) -> Axis:
         changes = ((f"{path}.engine", other), *ends)
         steps.append(Step(axis, other, changes, 0.0, f"{name} by {other}"))
     if ground.platform in PLATFORMS_OF_VLLM and role.images == 0:
-        paged = _paged(path, role)
+        paged, made = _paged(path, role), on_the_fly().get(role.precision)
+        unmade = role.engine != VLLM and made is not None and not find_engine(VLLM).quantizes(made)
+        stored: Changes = ((f"{path}.precision", STORED),) if unmade else ()
         for key, ranks in _ranks(_cards_of(role, ground.cards)).items():
             changes = () if role.engine == "vllm" else ((f"{path}.engine", "vllm"),)
             if ranks != role.tensor_parallel:
                 changes += ((f"{path}.tensor_parallel", str(ranks)),)
             changes += ((f"{path}.residency", "persistent"),) if stays else ()
-            changes += paged
+            changes += paged + stored
             if changes:
                 over = f", each layer over {ranks} cards" if ranks > 1 else ""
                 over += ", its cache in pages" if paged else ""
@@ -232,28 +239,31 @@ def _precision(name: str, role: Role, roles: int) -> Axis:
     """Fewer bits than now, of what either engine turns weights into, or none turned; and half of fp32. Of
     schemes of as many bits one alone where there are many roles."""
     axis, path = f"{name} precision", f"roles.{name}.precision"
-    engines = [role.runs_with]
-    if role.engine in OTHER_ENGINE:
-        engines.append(find_engine(OTHER_ENGINE[role.engine]))
-    made = {
-        key: each.loss
+    names = [role.engine, *([OTHER_ENGINE[role.engine]] if role.engine in OTHER_ENGINE else [])]
+    by = {
+        key: [engine for engine in names if find_engine(engine).quantizes(each)]
         for key, each in on_the_fly().items()
-        if any(engine.quantizes(each) for engine in engines)
-        and role.runs_with.memory != "pipeline"
-        and (roles < MANY_ROLES or each.bits is not None)
+        if role.runs_with.memory != "pipeline"
+        and (roles < MANY_ROLES or each.bits is not None or each.vllm is not None)
     }
+    made = {key: on_the_fly()[key].loss for key, engines in by.items() if engines}
     if role.precision == "auto" or role.precision in DTYPES:
         lower = {"bf16": 0.0} | made if role.precision == "fp32" else made
     else:
         now = on_the_fly().get(role.precision)
         least = math.inf if now is None else now.loss
-        lower = {key: loss - least for key, loss in made.items() if loss > least}
-        if now is not None:
-            lower = {STORED: 0.0} | lower
-    steps = [
-        Step(axis, key, ((path, key),), loss, f"{name} in {WHOLE if key == STORED else key}")
-        for key, loss in lower.items()
-    ]
+        # What another engine makes in place of what is made now loses no more than that.
+        others = {key for key in made if role.precision not in by or not {*by[key]} & {*by[role.precision]}}
+        lower = {key: max(loss - least, 0.0) for key, loss in made.items() if loss > least or key in others}
+        lower = {STORED: 0.0} | lower if now is not None else {}
+    steps = []
+    for key, loss in lower.items():
+        step = Step(axis, key, ((path, key),), loss, f"{name} in {WHOLE if key == STORED else key}")
+        engines = by.get(key, names)
+        steps.append(step if len(engines) == len(names) else step._replace(only=engines[0], now=role.engine))
+    alone = next((step for step in steps if step.only == VLLM), None)
+    if alone is not None:
+        steps = [step._replace(instead=alone) if step.only not in ("", VLLM) else step for step in steps]
     fewest = len(steps) - 1 if steps and steps[-1].key != STORED else None
     return Axis(axis, "lower", tuple(steps), fewest)
 
@@ -261,13 +271,16 @@ def _precision(name: str, role: Role, roles: int) -> Axis:
 def _with_losses(axis: Axis, role: Role, losses: Losses) -> Axis:
     """With what was measured of the role's model in place of what is assumed."""
     model = role.model.partition("@")[0]
-    steps = []
-    for step in axis.steps:
-        found = losses.get((model, step.key))
-        if found is not None:
-            step = step._replace(loss=found.loss, note=f"{step.note} ({found.said})", measured=True)
-        steps.append(step)
-    return axis._replace(steps=tuple(steps))
+    return axis._replace(steps=tuple(_measured(step, losses, model) for step in axis.steps))
+
+
+def _measured(step: Step, losses: Losses, model: str) -> Step:
+    found = losses.get((model, step.key))
+    if step.instead is not None:
+        step = step._replace(instead=_measured(step.instead, losses, model))
+    if found is None:
+        return step
+    return step._replace(loss=found.loss, note=f"{step.note} ({found.said})", measured=True)
 
 
 def _offload(name: str, role: Role, ground: Ground) -> Iterator[Axis]:

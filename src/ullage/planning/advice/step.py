@@ -10,6 +10,8 @@ Changes = tuple[tuple[str, str], ...]
 Family = Literal["same", "lower", "wait", "less"]
 """What a change asks of the user: nothing; fewer bits, or fewer parameters that are trained; memory beside
 the cards in which weights wait; that less is read or kept."""
+CHUNK = "chunk"
+"""The axis of how much of a prompt is read at a time."""
 VLLM = "vllm"
 """How the keys of its steps begin."""
 VLLM_ON_ONE = "vllm on one"
@@ -23,7 +25,8 @@ class Step(NamedTuple):
     """One change: `key` names it among those of its `axis`, on whatever cards. `loss` is of quality, assumed
     unless it was `measured`; only the order of losses is relied on. One that is `slower` saves but memory.
     `role` is whose it is, "" of the workload's own. What is of the engine `only` means something beside that
-    alone; without a step the role's engine is `now`."""
+    alone; without a step the role's engine is `now`. Beside another engine `instead` takes its place, where
+    there is such a step."""
 
     axis: str
     key: str
@@ -35,6 +38,12 @@ class Step(NamedTuple):
     role: str = ""
     only: str = ""
     now: str = ""
+    instead: Step | None = None
+
+    @property
+    def piece(self) -> int:
+        """Tokens that are read at a time, where it says how many; 0 elsewhere."""
+        return int(self.key) if self.axis == CHUNK else 0
 
     @property
     def by_vllm(self) -> bool:
@@ -69,7 +78,8 @@ class Axis(NamedTuple):
     def leanest_beside(self, steps: tuple[Step, ...]) -> Step | None:
         """The step that takes least memory, where one takes less than none, and means something there."""
         ended = self.ends and any(axis.endswith(self.ends) for axis in _by_vllm(steps))
-        return None if ended or not self.is_apt(steps) else self.leanest
+        least = None if ended else self.leanest
+        return None if least is None else _counterpart(least, steps)
 
     @property
     def kind(self) -> str:
@@ -112,10 +122,11 @@ def with_step(steps: Iterable[Step], step: Step) -> tuple[Step, ...]:
     """`step` in place of another of its axis; axes in the order of their names, so that equal settings are
     equal. What means nothing beside it goes; where it means nothing itself, nothing changes."""
     steps = tuple(steps)
-    if not step.is_apt(steps):
+    taken = _counterpart(step, steps)
+    if taken is None:
         return steps
     left = (each for each in steps if each.axis != step.axis)
-    return apt(tuple(sorted((*left, step), key=lambda each: each.axis)))
+    return apt(tuple(sorted((*left, taken), key=lambda each: each.axis)))
 
 
 def with_steps(steps: tuple[Step, ...], more: Iterable[Step]) -> tuple[Step, ...]:
@@ -126,5 +137,12 @@ def with_steps(steps: tuple[Step, ...], more: Iterable[Step]) -> tuple[Step, ...
 
 
 def apt(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Those that mean something beside the others."""
-    return tuple(step for step in steps if step.is_apt(steps))
+    """Those that mean something beside the others, and what takes the place of those that do not."""
+    return tuple(own for step in steps if (own := _counterpart(step, steps)) is not None)
+
+
+def _counterpart(step: Step, steps: tuple[Step, ...]) -> Step | None:
+    """The step, or what takes its place beside these; None where nothing does."""
+    if step.is_apt(steps):
+        return step
+    return step.instead if step.instead is not None and step.instead.is_apt(steps) else None

@@ -206,5 +206,7 @@ class Trials:
         """Whether a file may say so. A batch of another size does not bear on that."""
         key = changes_of(step for step in steps if not step.key.isdecimal())
         if key not in self._valid:
-            self._valid[key] = not key or (is_able(changed) and next(mistakes_in(changed), None) is None)
+            self._valid[key] = not key or (
+                is_able(changed, self.workload) and next(mistakes_in(changed), None) is None
+            )
         return self._valid[key]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from ullage.planning.advice.step import LOSS_OF_LESS, Axis, Step
+from ullage.planning.advice.step import CHUNK, LOSS_OF_LESS, Axis, Step
 from ullage.spec.capture import Capture
 from ullage.spec.section import Section
 from ullage.spec.workload import Workload
@@ -82,7 +82,7 @@ def _chunks(now: int | None) -> Axis:
     sizes = [size for size in CHUNKS if now is None or size != now]
     steps = tuple(
         Step(
-            "chunk",
+            CHUNK,
             str(size),
             ((path, str(size)),),
             0.0,
@@ -91,7 +91,7 @@ def _chunks(now: int | None) -> Axis:
         )
         for size in sizes
     )
-    return Axis("chunk", "same", steps, 0 if now is None or now > CHUNKS[0] else None)
+    return Axis(CHUNK, "same", steps, 0 if now is None or now > CHUNKS[0] else None)
 
 
 def _shorter(workload: Workload) -> Axis:
