@@ -114,7 +114,7 @@ def test_a_crowded_screen_still_says_all_of_that(plans):
         last = " ".join(" ".join(lines[-2:]).split())
         assert "9 notes, 9 warnings, 9 advice entries" in last
         assert {"disk", "host", "planned", "assumed"} <= {line[:8].strip() for line in lines}
-        assert any("--set" in line for line in lines)
+        assert any(option in line for line in lines for option in ("--set", "--gpus"))
 
 
 def test_warnings_are_on_the_screen_where_there_is_room(plans):
@@ -235,3 +235,12 @@ def test_details_at_80_columns_have_what_they_have_at_200(plans):
 def squeezed(lines):
     """All characters but those that width moves."""
     return "".join("".join(line.split()) for line in lines).translate({ord(c): None for c in "█▒·\\"})
+
+
+@pytest.mark.parametrize("example", pages.EXAMPLES, ids=lambda path: path.stem)
+def test_a_command_that_is_not_shown_whole_ends_with_a_whole_option(example):
+    for line in pages.screen(example).splitlines():
+        if line.endswith(" ... --details"):
+            shown = line.removesuffix(" ... --details").split()
+            assert "=" in shown[-1] or not shown[-1].startswith("-")
+            assert shown[-1] not in ("--set", "--gpus", "\\")

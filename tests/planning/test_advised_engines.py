@@ -85,3 +85,77 @@ def test_cards_that_a_file_names_are_there(role, count):
     plan = ullage.plan(file, "4x A100-80GB")
     assert cards_named(plan.workload) == count
     assert all(int(entry.gpus.partition("x ")[0]) >= count for entry in plan.advice)
+
+
+BITS = [
+    Step("a precision", "fp8", (("roles.a.precision", "fp8"),), 0.005, "", role="a", only="vllm"),
+    Step("a precision", "nf4", (("roles.a.precision", "nf4"),), 0.03, "", role="a", only="transformers"),
+]
+BITS[1] = BITS[1]._replace(instead=BITS[0]._replace(now="transformers"), now="transformers")
+
+
+def test_bits_of_one_engine_become_those_of_the_other_with_it():
+    vllm = STEPS[1]._replace(role="a")
+    taken = with_step(with_step((), BITS[1]), vllm)
+    assert [step.key for step in taken] == ["vllm on all", "fp8"]
+    assert [step.key for step in with_step((vllm,), BITS[1])] == ["vllm on all", "fp8"]
+
+
+@pytest.mark.parametrize("model", ["Qwen2.5-32B-Instruct", "Mixtral-8x7B-Instruct-v0.1"])
+def test_what_vllm_has_no_room_for_is_offered_in_its_own_bits(model):
+    file = {"kind": "evaluate", "roles": {"generator": {"model": model, "engine": "vllm", "batch": 16}}}
+    plan = ullage.plan(file, "2x RTX A6000", advice=False)
+    assert plan.verdict == "does not fit"
+    own = [entry for entry in ullage.advise(plan, keep=["budget.gpus"]).entries if entry.own_cards]
+    assert any(("roles.generator.precision", "fp8") in entry.changes for entry in own)
+
+
+def test_no_entry_keeps_bits_that_its_engine_does_not_make():
+    file = {
+        "kind": "evaluate",
+        "roles": {"generator": {"model": LLAMA, "engine": "vllm", "precision": "int8"}},
+    }
+    plan = ullage.plan(file, "H100")
+    assert any("checkpoint stored in int8" in note for note in plan.notes)
+    assert plan.advice
+    for entry in plan.advice:
+        set_ = dict(entry.changes)
+        engine = set_.get("roles.generator.engine", "vllm")
+        assert (engine, set_.get("roles.generator.precision", "int8")) != ("vllm", "int8")
+
+
+def test_batches_are_as_large_as_there_are_samples_of_few_questions():
+    file = {
+        "kind": "evaluate",
+        "roles": {"generator": {"model": LLAMA}},
+        "examples": 10,
+        "evaluate": {"samples": 64},
+        "new_tokens": 256,
+    }
+    plan = ullage.plan(file, "H100")
+    batches = [int(dict(entry.changes).get("roles.generator.batch", 1)) for entry in plan.advice]
+    assert max(batches) > 10
+
+
+def test_no_single_change_makes_the_cheapest_entry_much_cheaper():
+    """On its cards: the search ends with what is one change away, as far as it comes."""
+    file = {
+        "kind": "evaluate",
+        "roles": {"generator": {"model": LLAMA}, "judge": {"model": "Qwen2.5-32B-Instruct"}},
+        "prompt_tokens": 512,
+        "new_tokens": 256,
+        "examples": 1000,
+    }
+    plan = ullage.plan(file, "2x A100-80GB", advice=False)
+    best = min(ullage.advise(plan).entries, key=lambda entry: entry.usd_per_1000_examples)
+    there = apply_changes(plan.workload, best.changes)
+    beside = [
+        (f"roles.{role}.{path}", value)
+        for role in there.roles
+        for path, value in (("precision", "nf4"), ("precision", "fp8"), ("engine", "vllm"))
+    ]
+    for change in beside:
+        then = ullage.plan(apply_changes(there, (change,)), best.gpus, advice=False)
+        runs = not any("checkpoint stored in" in note for note in then.notes)
+        if then.verdict == "fits" and runs:
+            assert then.cost.usd_per_1000_examples.expected > 0.9 * best.usd_per_1000_examples

@@ -5,6 +5,7 @@ import json
 import pytest
 
 import ullage
+from ullage import api
 from ullage.errors import InputError, SpecError, UnsupportedError
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
@@ -131,3 +132,8 @@ def test_engines_that_are_given_more_than_a_card_together_are_refused():
     # Contexts and CUDA graphs lie outside the shares.
     assert ullage.plan(served(0.5, 0.5), "A100-80GB", advice=False).verdict == "does not fit"
     assert ullage.plan(served(0.9, 0.9, schedule="sequential"), "A100-80GB", advice=False).verdict == "fits"
+
+
+def test_one_model_is_held_to_the_rules_of_a_file():
+    with pytest.raises(SpecError, match=r"captures.0: role model has engine: vllm; states are captured with"):
+        api.estimate_model("Llama-3.1-8B-Instruct", "H100", engine="vllm", captures=["*"], prompt_tokens=64)

@@ -108,3 +108,18 @@ def test_any_text_is_a_list_or_an_error_of_ours(text, name, tmp_path_factory):
         assert read_prices(path).offers
     except UllageError as error:
         assert str(error)
+
+
+def test_a_list_as_spreadsheets_save_it_is_read(tmp_path):
+    """They begin it with a byte order mark; some part columns by semicolons, which is said once."""
+    head, row = "date,provider,label,card,usd_per_hour", "2026-01-09,Lambda,on-demand,A100-80GB,2.5"
+    file = tmp_path / "prices.csv"
+    file.write_text(f"{head}\n{row}\n", encoding="utf-8-sig")
+    assert [offer.usd_per_hour for offer in read_prices(file).offers] == [2.5]
+    file.write_text("\n".join([head, *[row] * 50]).replace(",", ";"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"row 1: columns are separated by commas") as told:
+        read_prices(file)
+    assert "\n" not in str(told.value)
+    file.write_text(f"{head}\n{row}\n{row},7\n", encoding="utf-8")
+    with pytest.raises(InputError, match="row 2 has more than the 5 cells of the first line"):
+        read_prices(file)

@@ -80,6 +80,7 @@ def bare_workload(
     from ullage.errors import SpecError
     from ullage.spec.capture import Capture
     from ullage.spec.parse import parse_part, parse_role
+    from ullage.spec.rules import mistakes_in
     from ullage.spec.training import Training
     from ullage.spec.workload import Memory, Workload
     from ullage.workloads import single_model
@@ -109,6 +110,9 @@ def bare_workload(
         training=training,
     )
     made = with_settings(made, set_)
+    taken = [each for each in mistakes_in(made) if each.path[0] == "captures"]
+    if taken:
+        raise SpecError([f"{'.'.join(map(str, each.path))}: {each.problem}" for each in taken])
     return made if fidelity is None else with_fidelity(made, fidelity)
 
 

@@ -124,8 +124,9 @@ def _by_formula(run: _Run, loaded: Loaded, work: Work, around: Around, rough: bo
         if decode and loaded.cache.kind == "dynamic":
             shape = _fullest(run.architecture, width, shape, _read(loaded, work))
         yield _caches(run.architecture, loaded.cache, width, shape, on_processor, beside)
-    if decode and loaded.cache.kind == "dynamic":
-        yield _cache_growth(run.architecture, width, work.batch, run.seen, on_processor, around)
+    if decode and loaded.cache.kind != "static":
+        unpacks = loaded.cache.kind == "quantized"
+        yield _cache_growth(run.architecture, width, work.batch, run.seen, unpacks, on_processor, around)
     yield forward(passing, on_processor, beside)
 
 
@@ -253,17 +254,28 @@ def _fullest(architecture: Architecture, width: int, last: CacheShape, first: Ca
 
 @lru_cache(maxsize=PASSES)
 def _cache_growth(
-    architecture: Architecture, width: int, batch: int, seen: int, on_processor: bool, around: Around
+    architecture: Architecture,
+    width: int,
+    batch: int,
+    seen: int,
+    unpacks: bool,
+    on_processor: bool,
+    around: Around,
 ) -> Group:
     """Appending a token holds one tensor of one layer's cache twice (DynamicLayer.update), or both where a
-    window slides (DynamicSlidingWindowLayer.update)."""
+    window slides (DynamicSlidingWindowLayer.update). A cache that `unpacks` stands there as what it becomes,
+    and once more with the token (QuantizedLayer.update); what quantizing it anew takes beside that, every 128
+    tokens, is in the high value: as much again."""
     shape = CacheShape(batch, seen, 1, seen)
     needs = []
     for layer, blocks in distinct_layers(architecture):
         held = layer_cache(layer, shape, DYNAMIC, width)
         if held.bytes:
             slides = isinstance(layer.mixer, Attention) and layer.mixer.window is not None
-            each = Interval.exactly(held.bytes * (held.count if slides else 1))
+            both = held.bytes * held.count
+            each = Interval.exactly(both if slides else held.bytes)
+            if unpacks:
+                each = Interval(2 * both, 2 * both, 4 * both)
             needs.append(temporary("activations", blocks, each, "cache growth"))
     return group_of(needs, on_processor, around)
 

@@ -182,7 +182,9 @@ def _reading(model: Architecture, task: Task, pace: Pace) -> Step:
     own = task.role.runs_with.memory == "process"  # an engine with kernels of its own makes no scores
     made = work.batch * scores(model, task.kernel, new, new + work.cached_tokens) * SCORE_BYTES * own
     positions = work.batch * -(-new // chunks)
-    stages = _stages(model, task, positions, 0.0, pace)
+    # Each chunk reads what those before it left: of all of it, half on average.
+    before = float(task.needs.read[1]) * new / max(new + work.new_tokens, 1) * (chunks - 1) / 2
+    stages = _stages(model, task, positions, before * _traffic(model, task, new), pace)
     host = chunks * _host(model, task, positions, pace)
     summed = _summed(model, task, work.batch * new, chunks, pace)
     return Step(stages, host, operations, made, chunks, summed, chunks * _beside(model, task, pace))
@@ -190,18 +192,11 @@ def _reading(model: Architecture, task: Task, pace: Pace) -> Step:
 
 def _writing(model: Architecture, task: Task, pace: Pace) -> Step:
     """One token of each sequence of a batch, when half of the new ones are there."""
-    work, own = task.work, task.role.runs_with.memory != "process"
+    work = task.work
     cache = float(task.needs.read[1])
     before = work.cached_tokens + work.prompt_tokens + image_tokens(model, work)
     cache *= (before + work.new_tokens / 2) / max(before + work.new_tokens, 1)
-    traffic = 1.0
-    if not own:
-        masked = work.batch > 1 and task.kernel != "flash"
-        expands = task.repeats or masked or task.kernel not in ("flash", "sdpa")
-        kind, width = task.role.cache.kind, task.precision.element_bytes
-        tokens = before + work.new_tokens
-        unpacked = unpacked_bytes(task.role.cache, width, tokens) if kind == "quantized" else 0.0
-        traffic = cache_traffic(model, expands, kind != "static", unpacked)
+    traffic = _traffic(model, task, before + work.new_tokens)
     stages = _stages(model, task, work.batch, cache * traffic, pace)
     return Step(
         stages,
@@ -210,6 +205,17 @@ def _writing(model: Architecture, task: Task, pace: Pace) -> Step:
         summed=_summed(model, task, work.batch, 1, pace),
         beside=_beside(model, task, pace),
     )
+
+
+def _traffic(model: Architecture, task: Task, tokens: int) -> float:
+    """How often the bytes of a cache of so many tokens are moved by a pass that reads it."""
+    if task.role.runs_with.memory != "process":
+        return 1.0
+    masked = task.work.batch > 1 and task.kernel != "flash"
+    expands = task.repeats or masked or task.kernel not in ("flash", "sdpa")
+    kind, width = task.role.cache.kind, task.precision.element_bytes
+    unpacked = unpacked_bytes(task.role.cache, width, tokens) if kind == "quantized" else 0.0
+    return cache_traffic(model, expands, kind != "static", unpacked)
 
 
 def _updating(model: Architecture, task: Task, pace: Pace) -> Step:

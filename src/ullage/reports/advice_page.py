@@ -35,6 +35,15 @@ def in_short(entry: Advice) -> str:
     return f"{price} and {took} per 1000 examples, {_rest(entry)}"
 
 
+def in_all(entry: Advice, examples: int) -> str:
+    """The same dollars and time for all examples of the workload, where these are others than 1000."""
+    usd, seconds = entry.usd_per_1000_examples, entry.seconds_per_1000_examples
+    if usd is None or seconds is None or examples == 1000:
+        return ""
+    share = examples / 1000
+    return f"; {dollars(usd * share)} and {duration(seconds * share)} for all {examples:,}"
+
+
 def _open(entry: Advice) -> str:
     """What is known where a role's time is not: the least it may come to."""
     whose = ", ".join(entry.unknown)

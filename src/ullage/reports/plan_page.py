@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ullage.planning.cost import per_1000
 from ullage.planning.storage import CHECKPOINT, written
 from ullage.planning.verdict import ORDER, Verdict
-from ullage.reports.advice_page import before_own, in_short, typed
+from ullage.reports.advice_page import before_own, in_all, in_short, typed
 from ullage.reports.figures import UNKNOWN, dollars, duration, durations, number, rate, whole
 from ullage.reports.gauge import TONES, gauge
 from ullage.reports.items import at_the_peak, named
@@ -115,7 +115,8 @@ def _to_do(plan: Plan) -> Iterator[Said]:
     came."""
     if plan.advice:
         best = plan.advice[0]
-        yield _why(plan, best), (Prose(in_short(best) + before_own(plan, best)), _typed(plan, best))
+        said = in_short(best) + in_all(best, plan.workload.examples) + before_own(plan, best)
+        yield _why(plan, best), (Prose(said), _typed(plan, best))
     elif plan.search is not None:
         yield _one("to do", _none(plan.search, plan.verdict))
         if (nearest := plan.search.nearest) is not None:

@@ -44,7 +44,8 @@ def read_prices(path: Path) -> Prices:
     except (OSError, UnicodeDecodeError) as error:
         said = "not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror or error
         raise InputError(f"{name}: cannot be read as a price list: {said}") from error
-    rows = _csv_rows(text) if path.suffix.casefold() == ".csv" else _rows(text, name)
+    text = text.removeprefix("\ufeff")  # as spreadsheets begin a file
+    rows = _csv_rows(text, name) if path.suffix.casefold() == ".csv" else _rows(text, name)
     if not rows:
         raise InputError(f"{name}: no prices; {FORM}")
     mistakes: list[str] = []
@@ -60,13 +61,22 @@ def read_prices(path: Path) -> Prices:
     return Prices(tuple(offers), label, file=name)
 
 
-def _csv_rows(text: str) -> Sequence[object]:
-    """Rows by the names of the first line; empty cells are left out."""
+def _csv_rows(text: str, name: str) -> Sequence[object]:
+    """Rows by the names of the first line; empty cells are left out. Raises InputError for what is none."""
     found = csv.DictReader(io.StringIO(text), skipinitialspace=True)
     try:
-        return [{str(key).strip(): value for key, value in row.items() if value} for row in found]
+        rows = list(found)
     except csv.Error as error:
-        raise InputError(f"broken CSV: {error}") from error
+        raise InputError(f"{name}: broken CSV: {error}") from error
+    columns = found.fieldnames or []
+    if len(columns) == 1 and any(mark in columns[0] for mark in ";\t|"):
+        raise InputError(
+            f"{name}: row 1: columns are separated by commas, these are by something else; {FORM}"
+        )
+    for number, row in enumerate(rows, 1):
+        if None in row:
+            raise InputError(f"{name}: row {number} has more than the {len(columns)} cells of the first line")
+    return [{str(key).strip(): value for key, value in row.items() if value} for row in rows]
 
 
 def _rows(text: str, name: str) -> Sequence[object]:

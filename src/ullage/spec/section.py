@@ -22,11 +22,13 @@ class Section(Value):
     """What stands under the key named like the kind, and what the kind asks of the rest.
 
     `taking_turns` is the `schedule` under which the kind's roles are in memory one after another;
-    `shows_pictures` says that its run gives roles pictures beside texts.
+    `shows_pictures` says that its run gives roles pictures beside texts, `has_several` that a role may have
+    several sequences of one example: samples, candidates, players.
     """
 
     taking_turns: ClassVar[Schedule] = "sequential"
     shows_pictures: ClassVar[bool] = False
+    has_several: ClassVar[bool] = False
 
     def mistakes(self, workload: Workload) -> Iterable[Mistake]:
         """Roles the kind lacks or does not know, settings it has no use for."""

@@ -62,6 +62,9 @@ def advise(
         keep=tuple(keep),
         host=_host_memory(plan),
         losses=_losses(measured),
+        stored=frozenset(
+            name for name, role in plan.roles.items() if role.precision.quantization is not None
+        ),
         limit=limit,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from math import ceil
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -61,6 +61,8 @@ class QuestionFields(Value):
 
 class Section(BaseSection):
     """What is asked and how, how many answers there are, and how they are judged."""
+
+    has_several: ClassVar[bool] = True
 
     input: str | tuple[str, ...] | None = Field(
         default=None, description="one or several: JSON lines, .parquet, .csv, a folder that `datasets` saved"

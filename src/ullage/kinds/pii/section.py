@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -36,6 +36,8 @@ class RecordFields(Value):
 
 class Section(BaseSection):
     """What is verified and how, what comes out, and what is computed once for all candidates of a type."""
+
+    has_several: ClassVar[bool] = True
 
     input: str | None = Field(
         default=None, description="JSON lines or arrays, CSV, Parquet, packed or not; '-': standard input"

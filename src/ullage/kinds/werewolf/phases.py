@@ -111,10 +111,12 @@ def _turns(
     asks = _asks(section, work)
     texts = [each for each in asks if each.sort == "text"]
     choices = [each for each in asks if each.sort == "choice"]
+    # In a game one speaks after the other: no more speak at once than there are games.
+    turns = share * work.batch / min(work.batch, max(workload.examples, 1) * len(section.arms))
     heard = work.but(probed=probed(name, workload))
-    found = spoken(name, held, _passes(ways(workload.roles[name], heard, captures), texts, share))
+    found = spoken(name, held, _passes(ways(workload.roles[name], heard, captures), texts, turns))
     chosen = work.but(new_tokens=0 if section.choose_by == "probabilities" else CHOICE_TOKENS)
-    found += spoken(name, held, _passes(ways(workload.roles[name], chosen), choices, share), CHOOSE)
+    found += spoken(name, held, _passes(ways(workload.roles[name], chosen), choices, turns), CHOOSE)
     if section.score_without_role_context and probed(name, workload):
         said = [each for each in asks if each.spoken]
         longer = work.prompt_tokens + work.new_tokens

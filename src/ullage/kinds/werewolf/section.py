@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -41,6 +41,8 @@ Rule = Switch | None
 class Section(BaseSection):
     """The game and the experiment. A rule that is left open is the preset's; an example of the workload is
     one game in each condition, from the same seed and seats."""
+
+    has_several: ClassVar[bool] = True
 
     preset: Literal["guide", "arena", "aiwolf5"] = "guide"
     players: Annotated[int, Field(strict=True, ge=FEWEST, le=MOST)] | None = None

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from ullage.facts.quantization.known import on_the_fly
 from ullage.spec.role import Role
 from ullage.spec.workload import Workload
 
 
-def is_able(workload: Workload, asked: Workload) -> bool:
-    """Whether each role's engine turns weights into what the role asks for; what was `asked` for is not
-    questioned, for its checkpoint may be stored so."""
-    return all(_quantizes(role, asked.roles[name]) for name, role in workload.roles.items())
+def is_able(workload: Workload, stored: Container[str]) -> bool:
+    """Whether each role's engine turns weights into what the role asks for, where its checkpoint is not
+    `stored` quantized."""
+    return all(name in stored or _quantizes(role) for name, role in workload.roles.items())
 
 
-def _quantizes(role: Role, asked: Role) -> bool:
-    if (role.precision, role.engine) == (asked.precision, asked.engine):
-        return True
+def _quantizes(role: Role) -> bool:
     made = on_the_fly().get(role.precision)
-    return made is None or role.runs_with.quantizes(made)
+    return made is None or not role.runs_with.local or role.runs_with.quantizes(made)

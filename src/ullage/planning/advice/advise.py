@@ -17,6 +17,7 @@ from ullage.planning.advice.front import chosen, front, ordered
 from ullage.planning.advice.host import Host
 from ullage.planning.advice.kept import read_kept
 from ullage.planning.advice.measured import NONE_MEASURED, Losses
+from ullage.planning.advice.polishing import polished
 from ullage.planning.advice.role_axes import Ground, ground_of
 from ullage.planning.advice.search import search
 from ullage.planning.advice.step import Axis, Changes, changes_of
@@ -30,6 +31,8 @@ a second's work, on a slow processor a second's (benchmarks/planner_page.py)."""
 UNITS_OF_ONE: Final = 4
 SECONDS: Final = 10.0
 """When a search ends on a machine that is busy with other things."""
+SHARE_TO_POLISH: Final = 0.1
+"""Of what a search may take, for what is one change away from the best."""
 SHARE_TO_SIMPLIFY: Final = 0.1
 """Of what a search may take, to leave out of its entries what they do as well without."""
 
@@ -53,15 +56,16 @@ def advise(
     keep: Iterable[str] = (),
     host: int | None = None,
     losses: Losses = NONE_MEASURED,
+    stored: frozenset[str] = frozenset(),
     limit: SearchLimit,
 ) -> Advised:
     """The best found within `limit`, in the order `for_` asks for. Nothing in `keep` is changed.
 
     An entry on the cards that were asked for is beaten only by others on these: they may be all there is.
     `host` bytes of host memory are known to be there; None: as many as the plan as it is takes. `losses` are
-    those of fewer bits that were measured. What is found is offered where it fits by `confirm` too, which may
-    know more than `evaluate` and be slower, and with what it says. Raises InputError for an unknown order,
-    for a path to nothing, and where all is kept.
+    those of fewer bits that were measured, checkpoints of roles in `stored` are quantized. What is found is
+    offered where it fits by `confirm` too, which may know more than `evaluate` and be slower, and with what
+    it says. Raises InputError for an unknown order, for a path to nothing, and where all is kept.
     """
     order, kept = read_order(for_), read_kept(keep, workload)
     base = evaluate(workload, gpus)
@@ -77,11 +81,13 @@ def advise(
 
     if kept.cards and not axes(gpus):
         raise InputError(f"--keep {', '.join(keep)}: nothing is left to change; keep less, or --no-advice")
-    trials = Trials(workload, evaluate, apply, prices, there, limit)
+    trials = Trials(workload, evaluate, apply, prices, there, limit, stored)
     trials.plan(gpus)
     together = any(role.runs_with.tensor_parallel for role in workload.roles.values())
     with trials.within(1 - SHARE_TO_SIMPLIFY):
-        passed = search(trials, gpus, order, axes, not kept.cards, together)
+        with trials.within(1 - SHARE_TO_POLISH):
+            passed = search(trials, gpus, order, axes, not kept.cards, together)
+        polished(trials, gpus, axes)
     left = sum(trials.untried(other, axes(other)) for other in passed)
     for each in _shown(trials.found, gpus, order):
         relaxed(trials, each, axes(each.gpus), quality_first=False)

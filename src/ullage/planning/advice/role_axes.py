@@ -70,18 +70,30 @@ def _all(name: str, workload: Workload, ground: Ground, losses: Losses) -> Itera
     if not trains:
         yield _engine(name, role, ground, _must_stay(name, workload))
         if role.runs_with.memory != "pipeline":
-            yield _batch(name, role.batch or workload.batch, workload.examples)
+            several = (workload.section or Section).has_several
+            most = LARGEST_BATCH if several else min(LARGEST_BATCH, max(workload.examples, 1))
+            yield _batch(name, role.batch or workload.batch, most)
         if workload.kind == ONE_MODEL:  # a run keeps a dynamic cache in the compute dtype
             yield from _cache(name, role)
         if len(workload.roles) > 1:
             yield from _residency(name, workload, ground.host)
         yield from _own_cache(name, role)
-    if role.runs_with.memory == "process" and role.attention in ("eager", "sdpa-math"):
-        axis = _only(f"{name} attention", "same", f"roles.{name}.attention", "sdpa", "another kernel", False)
-        yield _of(role.engine, axis, role.engine)
+    if role.runs_with.memory == "process":
+        yield _of(role.engine, _attention(name, role), role.engine)
     yield _with_losses(_precision(name, role, len(workload.roles)), role, losses)
     if not trains:
         yield from _offload(name, role, ground)
+
+
+def _attention(name: str, role: Role) -> Axis:
+    """Kernels that make no scores in memory; flash-attn's, a package of its own, copies no grouped heads."""
+    axis, path = f"{name} attention", f"roles.{name}.attention"
+    said = {"sdpa": "torch's own attention", "flash": "flash-attn's attention, which is to be installed"}
+    now = "sdpa" if role.attention == "auto" else role.attention
+    steps = (Step(axis, key, ((path, key),), 0.0, f"{name} by {note}") for key, note in said.items())
+    slow = now in ("eager", "sdpa-math")
+    left = tuple(step for step in steps if step.key == "flash" or slow)
+    return Axis(axis, "same", left if now != "flash" else (), 0 if slow else None)
 
 
 def _only(axis: str, family: Family, path: str, value: str, note: str, slower: bool = True) -> Axis:
@@ -110,10 +122,10 @@ def _engine(name: str, role: Role, ground: Ground, stays: bool) -> Axis:
     where it waited before."""
     axis, path = f"{name} engine", f"roles.{name}"
     other = OTHER_ENGINE.get(role.engine)
-    if other is None or role.settings != usual_settings(role.engine) or role.model.endswith(".gguf"):
+    if other is None or role.model.endswith(".gguf"):
         return Axis(axis, "same", ())
     steps = []
-    if role.engine == "vllm":
+    if role.engine == "vllm" and role.settings == usual_settings(role.engine):
         ends: Changes = ((f"{path}.tensor_parallel", "1"),) if role.tensor_parallel > 1 else ()
         changes = ((f"{path}.engine", other), *ends)
         steps.append(Step(axis, other, changes, 0.0, f"{name} by {other}"))
@@ -152,10 +164,9 @@ def _ranks(cards: int) -> dict[str, int]:
     return found | ({VLLM_ON_ALL: cards} if cards > 1 else {})
 
 
-def _batch(name: str, batch: int, examples: int) -> Axis:
-    """Powers of two up to what an engine takes and the workload has; and the halves of an odd one."""
+def _batch(name: str, batch: int, most: int) -> Axis:
+    """Powers of two up to `most`; and the halves of an odd one."""
     axis, path = f"{name} batch", f"roles.{name}.batch"
-    most = min(LARGEST_BATCH, max(examples, 1))
     sizes = {2**at for at in range(9) if 2**at <= most} | {batch >> at for at in range(1, 9) if batch >> at}
     steps = tuple(
         Step(axis, str(size), ((path, str(size)),), 0.0, f"{name} in batches of {size}")

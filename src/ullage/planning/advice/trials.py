@@ -95,6 +95,7 @@ class SearchLimit(NamedTuple):
 class Trials:
     """Plans candidates of a workload until the limit is reached.
 
+    Checkpoints of roles in `stored` are quantized.
     Invariant: `found` holds every candidate that was planned, each once, in that order; `best` is of these.
     """
 
@@ -106,9 +107,11 @@ class Trials:
         prices: Prices,
         host: Host,
         limit: SearchLimit,
+        stored: frozenset[str] = frozenset(),
     ) -> None:
         self.workload, self._evaluate, self._apply = workload, evaluate, apply
         self.prices, self.host, self._limit = prices, host, limit
+        self._stored, self._is_able = stored, is_able(workload, stored)
         self._until = time.monotonic() + limit.seconds
         self._spent, self._allowed = 0.0, limit.trials
         self.found: list[Candidate] = []
@@ -205,8 +208,9 @@ class Trials:
     def _is_valid(self, changed: Workload, steps: tuple[Step, ...]) -> bool:
         """Whether a file may say so. A batch of another size does not bear on that."""
         key = changes_of(step for step in steps if not step.key.isdecimal())
+        if not key:
+            return self._is_able
         if key not in self._valid:
-            self._valid[key] = not key or (
-                is_able(changed, self.workload) and next(mistakes_in(changed), None) is None
-            )
+            able = is_able(changed, self._stored)
+            self._valid[key] = able and next(mistakes_in(changed), None) is None
         return self._valid[key]

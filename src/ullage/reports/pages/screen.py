@@ -122,10 +122,21 @@ def _at_once(part: AtOnce, width: int) -> Iterator[Text]:
         del lines[len(lines) - cut :]
         if cut and lines:
             mark = f" ... {part.more}"
-            lines[-1].truncate(80 - len(mark))
+            lines[-1].truncate(_whole(lines[-1].plain, 80 - len(mark)))
             lines[-1].append(mark, style="dim")
     for lines in (*held, last):
         yield from lines
+
+
+def _whole(text: str, most: int) -> int:
+    """How much of a line is left where not all of it is shown: whole words, and of options those with their
+    values."""
+    text = text.removesuffix("\\").rstrip()
+    if len(text) <= most:
+        return len(text)
+    end = text.rfind(" --", 0, most)
+    left = text[:end].rstrip() if end > 0 else ""
+    return len(left or text[: text.rfind(" ", 0, most)].rstrip())
 
 
 def _bar(part: Gauge, width: int) -> Text:
