@@ -38,6 +38,28 @@ settings.register_profile(
 settings.load_profile("same")
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--long", action="store_true", help="all cases of tests marked long, which take most time"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Of a test marked `long` its first case alone, and none of one without cases: `make attack` has all of
+    them. One that is asked for by its name is done whole."""
+    if config.getoption("--long") or any("::" in each for each in config.args):
+        return
+    kept, left, begun = [], [], set()
+    for item in items:
+        name = item.nodeid.partition("[")[0]
+        long = item.get_closest_marker("long") is not None
+        later = long and (name in begun or not hasattr(item, "callspec"))
+        (left if later else kept).append(item)
+        begun.add(name)
+    items[:] = kept
+    config.hook.pytest_deselected(items=left)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def frozen():
     """A run gives memory back by full collections, which need not look through all tests and libraries: what

@@ -58,6 +58,7 @@ def sites_of(model):
 
 @pytest.mark.parametrize("reentrant", [True, False])
 @pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2", "gpt_neox", "opt", "mixtral", "granite"])
+@pytest.mark.long
 def test_gradients_are_those_of_a_plain_backward_pass(family, reentrant):
     model, other = eager(family), eager(family)
     (read,) = ullage.Extractor(model, sites_of(model)).backward(TEXTS[:1], use_reentrant=reentrant)

@@ -44,6 +44,7 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.long
 def test_every_site_that_the_blocks_define_holds(name):
     proof = prove(CONFIGS[name])
     assert proof.broken() == {}
@@ -215,6 +216,7 @@ def test_a_proof_is_made_once_and_shown(fresh, own_home, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"family": 1}', json.dumps({"blocks": {"a": {"b": [1]}}})])
+@pytest.mark.long
 def test_a_damaged_proof_is_made_anew(fresh, monkeypatch, tmp_path, text):
     monkeypatch.setenv("ULLAGE_HOME", str(tmp_path))
     first, _ = proof_again(fresh)

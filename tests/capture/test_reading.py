@@ -21,6 +21,7 @@ def read(model, positions="all", spans=(), **options):
 
 
 @pytest.mark.parametrize("family", small_models.FAMILIES)
+@pytest.mark.long
 def test_padding_changes_nothing(family):
     model = small_models.build(family)
     together = read(model)

@@ -17,6 +17,7 @@ def ids(batch, tokens):
 
 @pytest.mark.parametrize("family", small_models.FAMILIES)
 @pytest.mark.parametrize("chunk", [1, 13, 32])
+@pytest.mark.long
 def test_chunks_give_what_one_pass_gives(family, chunk):
     model = small_models.build(family)
     # Soft-capped scores exist in the eager kernel alone: the one pass must have them too.
@@ -51,6 +52,7 @@ def test_the_model_attends_as_before_afterwards():
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
+@pytest.mark.long
 def test_activations_stay_flat_while_the_sequence_grows(family):
     from ullage.runtime.live import LiveTensors
 

@@ -181,6 +181,7 @@ def test_bytes_that_are_no_text_are_refused_and_a_terminal_asks_on(talk):
     assert "not UTF-8 text" in err
 
 
+@pytest.mark.long
 def test_bytes_that_are_no_text_end_no_talk(forks):
     arguments = ("chat", "ullage:tiny", "--gpus", "cpu", "--new-tokens", "2", "--json")
     done = forks.run(*arguments, given=b"caf\xe9\nWho?\n")

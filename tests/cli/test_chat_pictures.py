@@ -83,6 +83,7 @@ SAID = [
 ]
 
 
+@pytest.mark.long
 def test_a_pipe_gives_pictures_and_gets_them(folder, forks):
     said = "".join(f"{line}\n" for line in SAID).encode()
     done = forks.run("chat", "work.yaml", "--json", "--quiet", folder=folder, given=said)
@@ -115,6 +116,7 @@ def test_a_pipe_gives_pictures_and_gets_them(folder, forks):
     assert not (folder / "elsewhere.png").exists()
 
 
+@pytest.mark.long
 def test_a_terminal_says_in_a_line_what_became_of_a_picture(folder):
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "ullage", "chat", "work.yaml", "--quiet"]

@@ -19,6 +19,7 @@ def demo(*arguments, **more):
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **more}, check=False)
 
 
+@pytest.mark.long
 def test_a_wheel_has_all_that_a_demonstration_needs(tmp_path):
     """Nothing of the checkout is where the wheel's modules look for it."""
     pytest.importorskip("hatchling")
@@ -45,6 +46,7 @@ def test_a_wheel_has_all_that_a_demonstration_needs(tmp_path):
     assert "is there already" in again.stderr
 
 
+@pytest.mark.long
 def test_what_is_set_is_set_in_what_is_run(tmp_path):
     found = demo("pii", "--out", str(tmp_path), "--set", "pii.threshold=0.25", "--set", "evaluate.samples=1")
     assert found.returncode == 0, found.stderr

@@ -16,6 +16,7 @@ def test_there_are_many():
 @pytest.mark.parametrize(
     "situation", HERE, ids=[one.name[:40].encode("ascii", "replace").decode() for one in HERE]
 )
+@pytest.mark.long
 def test_a_situation_is_met(situation, tmp_path, monkeypatch):
     monkeypatch.setenv("ULLAGE_HOME", str(tmp_path / "home"))
     (tmp_path / "here").mkdir()

@@ -50,6 +50,7 @@ def prompts(tmp_path_factory):
 
 
 @pytest.mark.parametrize("words", WORDS, ids="-".join)
+@pytest.mark.long
 def test_a_local_judge_and_the_same_model_behind_a_server_say_the_same(tiny, prompts, words, monkeypatch):
     monkeypatch.setenv("TEST_KEY", "sk-test")
     model, tokenizer = tiny

@@ -192,6 +192,7 @@ SLOW = {
 
 @pytest.mark.parametrize("only", ["/api/models/", ".safetensors"])
 @pytest.mark.parametrize(("fault", "said"), SLOW.items())
+@pytest.mark.long
 def test_a_slow_hub_has_an_end_and_leaves_nothing(impatient, asks, fault, said, only):
     impatient.fault, impatient.only, impatient.late = fault, only, 2
     name = hub_name("owner/model")

@@ -127,6 +127,7 @@ def test_verdicts_leave_the_states_they_were_read_from(work, chat_model, positio
 
 
 @pytest.mark.parametrize("kind", ["evaluate", "pii"])
+@pytest.mark.long
 def test_a_run_killed_at_random_ends_with_the_same_states(work, kind, forks):
     whole = run(work, kind, "whole")
     chance, killed = random.Random(kind), work / "killed"

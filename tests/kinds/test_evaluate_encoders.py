@@ -112,6 +112,7 @@ def beside(question, text):
 
 
 @pytest.mark.parametrize("families", FAMILIES, ids="-".join)
+@pytest.mark.long
 def test_scores_are_transformers_own_and_so_are_measures_and_clusters(models, work, tmp_path, families):
     folders = models(families[0], "LABEL_0"), models(families[1], *MNLI)
     most = {"similarity": 216, "entailment": 216}
@@ -172,6 +173,7 @@ def clustered(texts, implied):
 
 
 @pytest.mark.parametrize("families", FAMILIES[:2], ids="-".join)
+@pytest.mark.long
 def test_a_full_batch_takes_what_was_planned(models, work, tmp_path, families):
     folders = models(families[0], "LABEL_0"), models(families[1], *MNLI)
     roles = {"similarity": folders[0], "entailment": folders[1]}

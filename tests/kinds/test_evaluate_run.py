@@ -315,6 +315,7 @@ def test_simultaneous_models_stay(local):
     assert "freed" not in record.outcome
 
 
+@pytest.mark.long
 def test_a_run_killed_in_any_turn_is_resumed_to_the_same_bytes(local, forks):
     whole, _ = run(local, "whole")
     for number in (0, 2):

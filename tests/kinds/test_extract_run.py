@@ -260,6 +260,7 @@ def command(capsys):
 
 
 @pytest.mark.parametrize("store", ["safetensors", "npy"])
+@pytest.mark.long
 def test_a_run_killed_again_and_again_ends_byte_for_byte_the_same(workload, store, forks):
     whole = run(workload, "whole", f"extract.store={store}")
     chance = random.Random(store)

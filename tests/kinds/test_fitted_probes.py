@@ -158,6 +158,7 @@ def cut(run: Path, into: Path, entries: int) -> Path:
 
 
 @pytest.mark.parametrize("kind", ROLES)
+@pytest.mark.long
 def test_a_run_cut_short_while_it_fits_or_after_goes_on_as_the_same(
     folder: Path, tmp_path: Path, kind: str
 ) -> None:
@@ -219,6 +220,7 @@ def test_data_that_has_changed_is_refused_as_other_inputs_are(
         ullage.resume(run, base=base)
 
 
+@pytest.mark.long
 def test_kill_9_while_it_fits_and_the_run_goes_on_as_the_same(
     folder: Path, tmp_path: Path, forks: Forks
 ) -> None:

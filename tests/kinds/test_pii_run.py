@@ -680,6 +680,7 @@ def test_the_page_and_the_summary_say_why_candidates_failed_and_texts_are_withhe
     assert "Records without candidates: 1; their fields that are not read: note." in page
 
 
+@pytest.mark.long
 def test_a_picked_threshold_reaches_its_target_on_the_file_it_was_picked_from(verified):
     folder, options = verified
     ullage.verify_pii("ullage:tiny", folder / "v.jsonl", folder / "o.jsonl", **options)
@@ -758,6 +759,7 @@ def test_lines_are_counted_as_they_are_read(tmp_path_factory, lines, ended, zipp
     assert Source(path.name, path, 2**20).count() == len(data.splitlines())
 
 
+@pytest.mark.long
 def test_a_killed_run_is_resumed_to_the_same_bytes(tmp_path, forks):
     model = small_models.save(tmp_path / "model", "llama", chat=True, hidden=64, layers=2)
     rows = [record(n, f"real-{n}", f"fake-{n}") for n in range(120)]

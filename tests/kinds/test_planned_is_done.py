@@ -9,6 +9,7 @@ import ullage
 
 
 @pytest.mark.parametrize("kind", planned_is_done.runnable())
+@pytest.mark.long
 def test_what_is_billed_is_done(tmp_path, kind):
     # One variation of each kind here, ten by benchmarks/planned_is_done.py.
     overrides = planned_is_done.varied(random.Random(kind))

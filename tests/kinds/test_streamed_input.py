@@ -45,6 +45,7 @@ def extraction(folder, model, *overrides):
 
 
 @pytest.mark.parametrize("store", ["safetensors", "npy"])
+@pytest.mark.long
 def test_states_are_stored_before_the_last_line_is_read(tmp_path, smallest, store):
     write_lines(tmp_path, 3200, '{"text": ')
     workload = extraction(tmp_path, smallest, f"extract.store={store}")

@@ -67,6 +67,7 @@ EXPERTS = DENSE | {
         ("mixtral", EXPERTS, "sdpa", 0.05),
     ],
 )
+@pytest.mark.long
 def test_a_prefill_peaks_where_the_formula_says(model_type, fields, kernel, tolerance):
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM

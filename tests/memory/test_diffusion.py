@@ -71,6 +71,7 @@ ENCODERS = {
 
 @pytest.mark.parametrize(("compute", "batch"), [("fp32", 2), ("bf16", 1)])
 @pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.long
 def test_text_encoders(name, compute, batch):
     network = ENCODERS[name]().to(DTYPES[compute]).eval()
     component = described(name, network)
@@ -84,6 +85,7 @@ def test_text_encoders(name, compute, batch):
     ("heads", "each", "size", "text", "batch"),
     [(4, 64, (512, 512), 512, 1), (4, 128, (512, 256), 128, 1), (2, 64, (256, 256), 512, 2)],
 )
+@pytest.mark.long
 def test_flux_transformers(heads, each, size, text, batch, compute):
     diffusers = pytest.importorskip("diffusers")
     network = diffusers.FluxTransformer2DModel(

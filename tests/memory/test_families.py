@@ -17,6 +17,7 @@ SEEN = {"falcon"}
 
 
 @pytest.mark.parametrize("family", every_family.covering(small_families.FAMILIES))
+@pytest.mark.long
 def test_a_pass_keeps_the_cache_and_peaks_where_the_row_says(family):
     dtype = ("fp32", "bf16")[sum(map(ord, family)) % 2]
     small = small_families.build(small_families.config_of(family), dtype)

@@ -11,7 +11,7 @@ from ullage.facts.abilities import nvidia
 from ullage.facts.architecture import StoredQuantization, Weight
 from ullage.facts.checkpoint import Checkpoint
 from ullage.facts.gguf import GGML_TYPES
-from ullage.facts.quantization.known import METHODS, SCHEMES, on_the_fly
+from ullage.facts.quantization.known import METHODS, SCHEMES, by_transformers
 from ullage.facts.quantization.scheme import Dequantized, OnLoad, Scheme
 from ullage.memory.weights.loading import load_bytes
 from ullage.memory.weights.precision import ResolvedPrecision, resolve_precision
@@ -51,7 +51,7 @@ def quantized_model(folder, model, scheme):
     )
 
 
-@pytest.mark.parametrize("scheme", on_the_fly())
+@pytest.mark.parametrize("scheme", by_transformers())
 def test_every_weight_has_the_bytes_the_real_code_gives_it(tmp_path, llama, scheme):
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -65,7 +65,7 @@ def test_every_weight_has_the_bytes_the_real_code_gives_it(tmp_path, llama, sche
     assert measured == sum(sum(stored_tensors(w, resolved(scheme))) for w in weights)
 
 
-@pytest.mark.parametrize("scheme", on_the_fly())
+@pytest.mark.parametrize("scheme", by_transformers())
 def test_fused_experts_stay_in_16_bits_as_in_transformers(tmp_path, scheme):
     from transformers import MixtralConfig, MixtralForCausalLM
 
@@ -153,7 +153,7 @@ LAYOUTS = {
 } | {name: (gguf_tensor, name, None) for name in SCHEMES if name.startswith("q")}
 
 
-@pytest.mark.parametrize("name", [name for name in SCHEMES if name not in on_the_fly()])
+@pytest.mark.parametrize("name", [name for name in SCHEMES if name not in by_transformers()])
 def test_a_scheme_that_only_checkpoints_hold_has_its_formats_bytes(name):
     layout, given, stored = LAYOUTS[name]
     weight = Weight("w", (ROWS, COLUMNS), "experts" if name == "mxfp4" else "linear")
@@ -185,10 +185,10 @@ def test_what_marlin_lets_go_of_stands_there_while_a_checkpoint_loads(bits, llam
 
 
 @pytest.mark.parametrize("name", SCHEMES)
-def test_a_scheme_loads_on_the_fly_if_and_only_if_the_loader_can_make_its_config(name):
+def test_a_scheme_loads_by_transformers_if_and_only_if_the_loader_can_make_its_config(name):
     import transformers
 
-    if name in on_the_fly():
+    if name in by_transformers():
         made = quantization_config(transformers, resolved(name))
         assert type(made).__name__ == SCHEMES[name].on_load.config
         assert all(getattr(made, option) == value for option, value in SCHEMES[name].on_load.options)
@@ -290,7 +290,7 @@ def test_a_scheme_that_is_added_is_known_everywhere(fp4, tmp_path):
 
 
 def test_advice_tries_a_scheme_that_is_added(fp4, monkeypatch):
-    for name in list(on_the_fly()):
+    for name in list(by_transformers()):
         if name != "fp4":
             monkeypatch.delitem(SCHEMES, name)
     found = api.estimate_model("Qwen/Qwen2.5-32B-Instruct", "1xRTX 3090", advice=True)

@@ -26,6 +26,7 @@ NF4 = ResolvedPrecision("nf4", "bf16", "")
     ],
     ids=lambda case: f"{case.family}-{case.way}",
 )
+@pytest.mark.long
 def test_a_step_of_a_small_model_peaks_where_its_plan_says(case):
     """All of them by benchmarks/training_steps.py."""
     found = training_steps.held(case)

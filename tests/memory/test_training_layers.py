@@ -63,6 +63,7 @@ def measured(config, way, mixed):
 @pytest.mark.parametrize(
     "family", ["llama", "mixtral", "qwen2_moe", "qwen3_moe", "olmoe", "glm4_moe", *LATENT]
 )
+@pytest.mark.long
 def test_a_layer_takes_what_its_statements_say(family, way, mixed):
     config = small_models.config_of(family, 2, HIDDEN, 8, 2, 128, 2048, 2048)
     training = {"full": {}, "frozen": {"lora": Lora(target_modules=("none",))}}[way]

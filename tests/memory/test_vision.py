@@ -152,6 +152,7 @@ PICTURES = ("pixel_values", "image_grid_thw", "image_sizes", "image_position_ids
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.long
 def test_every_tower_peaks_where_its_replay_says(kind):
     size, images = (504, 392), 1 if kind == "gemma4" else 2
     model, architecture = small(kind, "sdpa")
@@ -168,6 +169,7 @@ def test_every_tower_peaks_where_its_replay_says(kind):
     ("kind", "kernel"),
     [("qwen2_5_vl", "sdpa"), ("qwen2_5_vl", "eager"), ("gemma3", "eager"), ("llava_next", "sdpa")],
 )
+@pytest.mark.long
 def test_a_pass_with_pictures_peaks_where_the_plan_says(kind, kernel):
     size, images = (336, 280), 2
     model, architecture = small(kind, kernel)

@@ -157,6 +157,7 @@ print(found)
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.long
 def test_a_process_that_planned_before_says_what_a_fresh_one_says(name):
     role = next(iter(api.load(EXAMPLES / f"{name}.yaml").roles))
     walk = [

@@ -463,6 +463,7 @@ def vision_models():
 
 
 @pytest.mark.parametrize("name", vision_models())
+@pytest.mark.long
 def test_an_image_never_needs_fewer_bytes(name):
     picture = find_model(name).vision.lay((1024, 1024))
     assert picture.patches > 0 < picture.features

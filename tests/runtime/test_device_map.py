@@ -32,6 +32,7 @@ def names(model):
 
 
 @pytest.mark.parametrize("family", small_models.FAMILIES)
+@pytest.mark.long
 def test_every_module_is_where_the_file_puts_it_and_gives_the_same(family, tmp_path):
     folder = small_models.save(tmp_path / family, family)
     layers, first, last = names(small_models.build(family))

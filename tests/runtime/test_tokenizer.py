@@ -124,6 +124,7 @@ assert len(said) == 8 and len(set(said)) == 1 and isinstance(said[0], int), said
 """
 
 
+@pytest.mark.long
 def test_first_calls_in_threads_lose_no_tokenizer(model_folder):
     subprocess.run([sys.executable, "-c", FIRST_CALLS, str(model_folder)], check=True)
 

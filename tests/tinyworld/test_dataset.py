@@ -34,6 +34,7 @@ def test_more_examples_begin_with_the_fewer(task):
 
 
 @pytest.mark.parametrize("task", TASKS)
+@pytest.mark.long
 def test_no_prompt_is_in_two_splits_or_twice_in_one(task):
     prompts = {split: [(e.system, e.turn.user) for e in examples(task, split, 800)] for split in SPLITS}
     assert all(len(set(found)) == len(found) for found in prompts.values())

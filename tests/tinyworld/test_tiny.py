@@ -95,6 +95,7 @@ def test_the_tokenizer_gives_any_text_back(tiny, text):
 
 
 @pytest.mark.parametrize("task", BARS)
+@pytest.mark.long
 def test_it_still_does_what_its_card_says(tiny, measured, task):
     asked = examples(task, "test", 100)
     said = tiny_abilities.reply(*tiny, asked)

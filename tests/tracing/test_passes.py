@@ -49,6 +49,7 @@ def peak(config, *args, **fields):
 
 @pytest.mark.parametrize("name", tracing_runs.TURNS)
 @pytest.mark.parametrize("family", ["llama", "gemma2", "bloom", "jamba", "deepseek_v2"])
+@pytest.mark.long
 def test_a_trace_is_what_the_pass_takes(family, name):
     work = tracing_runs.WORKS[name].but(batch=tracing_runs.BATCHES["fp32"])
     found = tracing_runs.row(family, name, work, "fp32")
@@ -83,6 +84,7 @@ def repeated(family, layers=18):
 @pytest.mark.parametrize(
     "family", ["llama", "gpt_neox", "gemma2", "gemma3_text", "mixtral", "qwen3_next", "lfm2", "phi3"]
 )
+@pytest.mark.long
 def test_few_layers_say_what_all_of_them_do(family, activity):
     config, what = repeated(family), asked(work=Work(activity, 3, 40, 4))
     few, whole = passes._trace(config, what, whole=False), trace_config(config, what, whole=True)
@@ -241,6 +243,7 @@ def test_a_training_step_that_torch_does_not_do_is_refused():
         ("llama", "full", False, "bf16"),
     ],
 )
+@pytest.mark.long
 def test_adapters_are_trained_as_peft_does_it(family, way, checkpointed, mixed, tmp_path):
     case = training_steps.Case(family, way, checkpointed, mixed, training_steps.SMALL)
     real = training_steps.measured(case, tmp_path)

@@ -61,6 +61,7 @@ def measured(family, asked):
 @pytest.mark.parametrize(
     "family", ["llama", "mistral", "gemma2", "phi3", "gpt2", "gpt_neox", "opt", "mixtral"]
 )
+@pytest.mark.long
 def test_a_trace_is_what_the_pass_takes(family, dtype, kernel, reentrant):
     asked = asked_of(family, dtype, kernel, reentrant)
     traced = trace_backward(config_of(family), asked)

@@ -298,6 +298,7 @@ PAGES = {
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("name", "query"), PAGES.items())
+@pytest.mark.long
 def test_axe_finds_nothing_serious(shown, address, scheme, name, query):
     shown.emulate_media(color_scheme=scheme)
     shown.goto(address + query)
@@ -371,6 +372,7 @@ def test_a_run_under_way_is_drawn_and_told_anew(shown, address, runs):
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("query", ["", "runs", "runs/two", "runs/one/report"])
+@pytest.mark.long
 def test_no_page_scrolls_sideways(shown, address, width, query):
     shown.goto(address + query)
     shown.set_viewport_size({"width": width, "height": 700})

@@ -77,6 +77,7 @@ def command_line(capsys, *words):
 
 
 @pytest.mark.parametrize("number", range(100))
+@pytest.mark.long
 def test_page_and_command_line_say_the_same_of_a_random_state(number, capsys, tmp_path):
     file, changes = random_state(number)
     page = page_of(file)

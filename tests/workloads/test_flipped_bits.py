@@ -8,6 +8,7 @@ CASES = {case.name: case for case in flipped_bits.cases(4)}
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("state", ["finished", "unfinished"])
+@pytest.mark.long
 def test_a_flipped_bit_is_found_or_harmless(tmp_path, name, state):
     flipped_bits.inputs(tmp_path, 4)
     whole, half = flipped_bits.make(CASES[name], tmp_path)

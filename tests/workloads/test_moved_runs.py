@@ -130,6 +130,7 @@ def users():
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.skipif(os.getuid() != 0 or not shutil.which("setpriv"), reason="takes root, to be two users")
+@pytest.mark.long
 def test_a_run_begun_by_one_user_ends_as_another_elsewhere_with_the_same_bytes(tmp_path, kind, users):
     os.chmod(tmp_path, 0o755)
     for folder in (tmp_path, *tmp_path.parents):

@@ -83,6 +83,7 @@ USES = {
 
 @pytest.mark.parametrize("name", ["journal.jsonl", "greedy.jsonl", "judge.jsonl"])
 @pytest.mark.parametrize("change", [doubled, moved, lost, malformed])
+@pytest.mark.long
 def test_changed_lines_are_an_error_that_names_them_for_whoever_reads(work, name, change):
     path = work / "run" / name
     whole = results(work / "run")

@@ -307,6 +307,7 @@ def test_the_files_options_reach_the_memory(tmp_path):
     assert said == []
 
 
+@pytest.mark.long
 def test_notes_survive_kills_at_random_moments(tmp_path):
     figures = memory_kills.kill_memory(tmp_path / "memory", 5)
     assert figures["added"] > 5

@@ -52,6 +52,7 @@ def test_notes_are_said_at_their_limit_a_user():
 @pytest.mark.parametrize(
     ("unit", "width", "added"), [("a", 64, 60), ("a", 1024, 60), ("a", 64, 130), ("字", 64, 60)]
 )
+@pytest.mark.long
 def test_a_store_at_its_limit_takes_no_more_than_that(tmp_path, unit, width, added):
     pytest.importorskip("chromadb")
     import numpy as np

@@ -83,6 +83,7 @@ def test_every_statement_has_scores_with_and_without_roles(folder: Path) -> None
 
 
 @pytest.mark.parametrize("share", [0.25, 0.6])
+@pytest.mark.long
 def test_a_run_that_was_cut_short_goes_on_as_the_same_games(
     folder: Path, tmp_path: Path, share: float
 ) -> None:

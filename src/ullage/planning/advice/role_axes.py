@@ -124,8 +124,8 @@ def _engine(name: str, role: Role, ground: Ground, stays: bool) -> Axis:
     other = OTHER_ENGINE.get(role.engine)
     if other is None or role.model.endswith(".gguf"):
         return Axis(axis, "same", ())
-    steps = []
-    if role.engine == "vllm" and role.settings == usual_settings(role.engine):
+    steps, usual = [], role.settings == usual_settings(role.engine)
+    if role.engine == "vllm" and usual:
         ends: Changes = ((f"{path}.tensor_parallel", "1"),) if role.tensor_parallel > 1 else ()
         changes = ((f"{path}.engine", other), *ends)
         steps.append(Step(axis, other, changes, 0.0, f"{name} by {other}"))
@@ -143,7 +143,8 @@ def _engine(name: str, role: Role, ground: Ground, stays: bool) -> Axis:
                 over = f", each layer over {ranks} cards" if ranks > 1 else ""
                 over += ", its cache in pages" if paged else ""
                 steps.append(Step(axis, key, changes, 0.0, f"{name} by vLLM{over}"))
-    split = role.engine == "vllm" and bool(steps) and steps[-1].key == VLLM_ON_ALL
+    # Beside a share of the card that the file gives, more ranks take more.
+    split = role.engine == "vllm" and usual and bool(steps) and steps[-1].key == VLLM_ON_ALL
     return Axis(axis, "same", tuple(steps), len(steps) - 1 if split else None)
 
 
