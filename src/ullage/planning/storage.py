@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Literal
 
-from ullage.facts.architecture import Architecture, Model
+from ullage.facts.architecture import Architecture, Model, StoredQuantization
 from ullage.facts.bundled import local_path
 from ullage.facts.dtypes import DTYPES, SHORT_NAMES
 from ullage.facts.headers_only import SIZES
+from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.memory.weights.tensors import block_bytes, distinct_layers
 from ullage.phases.blocks import base_work
 from ullage.planning.device import DISK
 from ullage.planning.plan import Plan
@@ -37,6 +39,8 @@ def stored(workload: Workload, models: Mapping[str, Model], base: Path | None = 
 def _checkpoints(workload: Workload, models: Mapping[str, Model], base: Path | None) -> Iterator[Stored]:
     for name, model in models.items():
         roles = [role for role, each in workload.roles.items() if each.model == name]
+        drafting = (role for role, each in workload.roles.items() if each.settings.drafts() == name)
+        roles += [f"the drafts of {role}" for role in drafting]
         size, basis, note = _checkpoint(model)
         path = local_path(name, base)
         fetched = not path.exists() or (path / SIZES).exists()
@@ -50,11 +54,20 @@ def _checkpoint(model: Model) -> tuple[Interval, Literal["exact", "derived"], st
     width = DTYPES[SHORT_NAMES.get(model.dtype, "fp32")]
     size = model.parameters * width
     if isinstance(model, Architecture) and model.quantization is not None:
-        bits = min(model.quantization.bits, 8 * width)
-        least = size * bits // (8 * width)
-        note = f"quantized to {bits} bits; its scales, and what is not quantized, take more"
-        return Interval(least, least, size), "derived", note
+        held = _quantized_bytes(model, model.quantization)
+        bits = model.quantization.bits
+        note = f"quantized to {bits} bits, its scales counted; what else it holds is not known"
+        return Interval(held, held, max(size, held)), "derived", note
     return Interval.exactly(size), "derived", f"its parameters in {model.dtype}"
+
+
+def _quantized_bytes(model: Architecture, stored: StoredQuantization) -> int:
+    """Of all tensors, as they are stored."""
+    half = SHORT_NAMES.get(model.dtype, "bf16")
+    precision = ResolvedPrecision(stored.method, half, "", stored)
+    parts = [(layer.weights, len(blocks)) for layer, blocks in distinct_layers(model)]
+    parts += [(model.embeddings, 1), (model.final, 1), (model.head, 1)]
+    return sum(block_bytes(weights, precision).bytes * count for weights, count in parts)
 
 
 def copied(plan: Plan) -> Iterator[Stored]:

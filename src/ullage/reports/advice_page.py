@@ -64,11 +64,16 @@ def _rest(entry: Advice) -> str:
     return f"peak {number(entry.peak.high)} GiB{over}{host}, {loss}"
 
 
+def first_own(plan: Plan) -> Advice | None:
+    """The first entry on the cards that were asked for."""
+    return next((each for each in plan.advice if each.own_cards), None)
+
+
 def before_own(plan: Plan, best: Advice) -> str:
     """Why other cards stand first where the plan's own do not do as it is: the order, and what these take."""
     if best.own_cards or plan.verdict == "fits" or plan.search is None:
         return ""
-    own = next((each for each in plan.advice if each.own_cards), None)
+    own = first_own(plan)
     usd, seconds = (None, None) if own is None else (own.usd_per_1000_examples, own.seconds_per_1000_examples)
     said = "nothing found" if own is None else "price unknown" if usd is None else dollars(usd)
     if own is not None and (plan.search.for_ == "time" or usd is None):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ullage.planning.cost import per_1000
 from ullage.planning.storage import CHECKPOINT, written
 from ullage.planning.verdict import ORDER, Verdict
-from ullage.reports.advice_page import before_own, in_all, in_short, typed
+from ullage.reports.advice_page import before_own, first_own, in_all, in_short, typed
 from ullage.reports.figures import UNKNOWN, dollars, duration, durations, number, rate, whole
 from ullage.reports.gauge import TONES, gauge
 from ullage.reports.items import at_the_peak, named
@@ -117,6 +117,15 @@ def _to_do(plan: Plan) -> Iterator[Said]:
         best = plan.advice[0]
         said = in_short(best) + in_all(best, plan.workload.examples) + before_own(plan, best)
         yield _why(plan, best), (Prose(said), _typed(plan, best))
+        own = first_own(plan)
+        if own is not None and own is not best and own.changes:
+            yield (
+                "",
+                (
+                    Prose(f"on {'these cards' if plan.verdict != 'fits' else plan.gpus.name}:"),
+                    _typed(plan, own),
+                ),
+            )
     elif plan.search is not None:
         yield _one("to do", _none(plan.search, plan.verdict))
         if (nearest := plan.search.nearest) is not None:
