@@ -244,3 +244,19 @@ def test_a_command_that_is_not_shown_whole_ends_with_a_whole_option(example):
             shown = line.removesuffix(" ... --details").split()
             assert "=" in shown[-1] or not shown[-1].startswith("-")
             assert shown[-1] not in ("--set", "--gpus", "\\")
+
+
+def test_the_command_for_the_cards_that_were_asked_for_is_on_the_screen():
+    sites = ["*"]
+    plan = ullage.estimate_model(
+        CHAT["roles"]["generator"]["model"],
+        "RTX 4090",
+        prompt_tokens=4096,
+        new_tokens=1,
+        captures=sites,
+        advice=True,
+    )
+    own = next(entry for entry in plan.advice if entry.own_cards)
+    assert not plan.advice[0].own_cards
+    said = " ".join(" ".join(screen(plan)).split()).replace("\\ ", "")
+    assert "on these cards: " + " ".join(f"--set {path}={value}" for path, value in own.changes) in said

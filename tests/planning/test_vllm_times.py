@@ -118,3 +118,16 @@ def test_no_advice_has_bits_that_an_engine_does_not_make(model, precision):
         ("vllm", "fp8"),
     }
     assert ("vllm", "fp8") in found
+
+
+def test_each_chunk_of_a_long_prompt_reads_the_cache_of_those_before_it():
+    """At 100 % of the bandwidth: half of the cache on average, three times, as it is appended to."""
+    fields = {"prompt_tokens": 65_536, "new_tokens": 8, "batch": 4, "attention": "flash"}
+    found = {}
+    for size in (None, 2048, 32):
+        chunks = [] if size is None else [f"memory.streaming_chunk_size={size}"]
+        plan = api.estimate_model(LLAMA, "A100-80GB", advice=False, set_=chunks, **fields)
+        found[size] = next(each for each in plan.times if each.phase.endswith("prefill")).seconds
+    cache = 4 * 65_536 * 2 * 8 * 128 * 2 * 32
+    assert found[32].low > 3 * cache * (65_536 / 32) / 2 / 2.039e12 / 1.2
+    assert found[None].expected <= found[2048].expected < found[32].expected / 2

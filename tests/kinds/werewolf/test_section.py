@@ -146,3 +146,19 @@ def test_a_plan_says_what_chance_wins_and_what_the_games_can_find():
     notes = "\n".join(api.plan(load("werewolf.conditions=[control, treatment]", "examples=30")).notes)
     assert "random play: the villagers win 2/15 of the games (13.3%)" in notes
     assert "17 points with a power of 18%" in notes
+
+
+def test_no_more_speak_at_once_than_there_are_games():
+    import ullage
+
+    def hours(batch):
+        file = {
+            "kind": "werewolf",
+            "roles": {"player": {"model": "Llama-3.1-8B-Instruct", "batch": batch}},
+            "examples": 8,
+        }
+        plan = ullage.plan(file, "A100-80GB", advice=False)
+        return sum(each.total_seconds.expected for each in plan.times if "decode" in each.phase)
+
+    assert hours(8) < hours(4) / 1.5
+    assert hours(64) >= hours(8)
