@@ -20,6 +20,13 @@ OWN_CACHE: Final = ("auto", "fp8", "fp16", "bf16")
 """Precisions of a cache that is an engine's own, of those that vLLM has (`CacheDType` of 0.32)."""
 
 
+WITHOUT_FLASH: Final = frozenset(
+    {"bloom", "codegen", "deepseek_v32", "falcon_mamba", "glm_moe_dsa", "gpt_neox_japanese", "gpt_oss"}
+    | {"granite_swa", "granitemoe_swa", "llama4", "llama4_text", "mamba", "mamba2", "mimo_v2_flash"}
+    | {"minimax_m3_vl_text", "mpt", "xglm"}
+)
+"""Types of which transformers 5.19 runs no flash-attn 2 (`_supports_flash_attn` is False, or
+`_compatible_flash_implementations` names others)."""
 DRAFTS_SPLIT_ALIKE: Final = (0, 8)
 """Versions before may keep a model that writes drafts whole on one rank (vllm/config/speculative.py
 `_verify_and_get_draft_tp`, vllm/v1/spec_decode/draft_model.py `_raise_if_draft_tp_mismatch`)."""
@@ -66,7 +73,7 @@ def check_role(
                 "placement out, or use engine: transformers"
             )
     if role.attention == "flash" and engine.memory == "process":
-        _check_flash(name, precision, abilities)
+        _check_flash(name, model, precision, abilities)
 
 
 def _check_own_cache(name: str, role: Role) -> None:
@@ -138,7 +145,12 @@ def _check_adapter(name: str, role: Role, model: Architecture, precision: Resolv
         )
 
 
-def _check_flash(name: str, precision: ResolvedPrecision, abilities: Abilities) -> None:
+def _check_flash(name: str, model: Model, precision: ResolvedPrecision, abilities: Abilities) -> None:
+    if isinstance(model, Architecture) and model.model_type in WITHOUT_FLASH:
+        raise UnsupportedError(
+            f"role {name}: attention: flash is not what transformers runs {model.model_type} with; use "
+            "attention: sdpa, or auto"
+        )
     if precision.compute != "fp32" and abilities.flash:
         return
     number = abilities.capability
