@@ -161,8 +161,7 @@ def _load(architecture: Architecture, precision: ResolvedPrecision, on_processor
     every = tuple(range(len(architecture.layers) + 2))
     size = load_bytes(architecture, precision, not on_processor)
     needs = [Need("load", every, size, "derived", "once", note="conversion")]
-    made = None if precision.scheme is None else precision.scheme.on_load
-    if made is not None and made.config is not None:
+    if precision.scheme is not None and precision.scheme.by_transformers:
         holes = Interval(0, 0, size.high)
         note = "where tensors stood before they were quantized"
         needs.append(Need("fragmentation", every, holes, "derived", "once", "reserved", note=note))

@@ -293,7 +293,13 @@ def _beside(model: Architecture, task: Task, pace: Pace) -> float:
     tokens; and the experts of a position are looked up and sorted."""
     if task.role.runs_with.memory != "own cache":
         return 0.0
-    return pace.step + pace.routed * sum(isinstance(layer.feed_forward, Experts) for layer in model.layers)
+    return pace.step + pace.routed * _routed_layers(model)
+
+
+@lru_cache(maxsize=RECENT)
+def _routed_layers(model: Architecture) -> int:
+    """How many layers have experts."""
+    return sum(isinstance(layer.feed_forward, Experts) for layer in model.layers)
 
 
 @lru_cache(maxsize=RECENT)

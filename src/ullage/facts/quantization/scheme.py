@@ -120,3 +120,8 @@ class Scheme(NamedTuple):
     slowdown: Slowdown | None = None
     elsewhere: "Scheme | None" = None
     untrained: str = ""
+
+    @property
+    def by_transformers(self) -> bool:
+        """Whether transformers turns 16-bit weights into it while they load."""
+        return self.on_load is not None and self.on_load.config is not None

@@ -34,8 +34,7 @@ def load_bytes(architecture: Architecture, precision: ResolvedPrecision, on_card
     recast = SHORT_NAMES.get(architecture.dtype) != precision.compute
     scheme = precision.scheme
     # Other schemes' checkpoints hold what runs.
-    made = None if scheme is None or precision.quantization is not None else scheme.on_load
-    on_load = made is not None and made.config is not None
+    on_load = scheme is not None and scheme.by_transformers and precision.quantization is None
     converted = merged = beside = laid_out = unpacked = 0
     parts = [(layer.weights, len(blocks)) for layer, blocks in distinct_layers(architecture)]
     for weights, count in (*parts, (architecture.embeddings, 1), (architecture.head, 1)):

@@ -48,8 +48,7 @@ class Best:
         if not one.cuts:
             if self.lossy is None or by_cost < KEYS["cost"](self.lossy):
                 self.lossy = one
-            plain = not any(step.by_vllm for step in one.steps)
-            if plain and (self.plain is None or by_cost < KEYS["cost"](self.plain)):
+            if not one.by_vllm and (self.plain is None or by_cost < KEYS["cost"](self.plain)):
                 self.plain = one
             if self.mildest is None or (one.loss, by_cost) < (self.mildest.loss, KEYS["cost"](self.mildest)):
                 self.mildest = one

@@ -56,7 +56,7 @@ class FirstLook:
                 tried += [unhurried(self._trials, each, self._axes) if each.fits else each for each in alone]
         if any(each.fits for each in tried):
             # What vLLM runs is compared in batches of its own: its first ones say little of larger ones.
-            by_vllm = [each for each in tried if any(step.by_vllm for step in each.steps)]
+            by_vllm = [each for each in tried if each.by_vllm]
             groups = [each for each in tried if not each.loss], tried, by_vllm
             likely = [self._mixed(group) for group in groups]
             if not any(each.fits and not each.loss for each in tried):

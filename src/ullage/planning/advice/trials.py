@@ -46,6 +46,11 @@ class Candidate(NamedTuple):
         return self.outcome.over < IMPOSSIBLE.over
 
     @property
+    def by_vllm(self) -> bool:
+        """Whether a step of it gives a role to vLLM."""
+        return any(step.by_vllm for step in self.steps)
+
+    @property
     def cuts(self) -> bool:
         """Whether less is read or kept than was asked for: a last resort."""
         return any(step.loss >= LOSS_OF_LESS for step in self.steps)
