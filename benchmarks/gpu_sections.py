@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import extract_memory
 import gpu_moving
+import gpu_times
 import planned_is_done
 import small_models
 from result_file import ROOT
@@ -216,6 +217,7 @@ def smoke(folder: Path) -> Todo:
                 partial(small_workload, kind, precision, folder / f"{kind}-{precision}"),
             )
     yield "ullage run, verify", partial(command_line, folder / "command")
+    yield "assistant", partial(assistant, folder / "assistant")
     yield "tests/gpu", partial(command, sys.executable, "-m", "pytest", "tests/gpu", "-q")
 
 
@@ -224,7 +226,7 @@ def small_workload(kind: str, precision: str, folder: Path) -> Row:
     from ullage.records.record import read_record
 
     folder.mkdir()
-    roles = {"extract": "model", "evaluate": "generator", "pii": "verifier"}
+    roles = {"extract": "model", "evaluate": "generator", "pii": "verifier", "werewolf": "player"}
     more = []
     if kind == "evaluate" and not importlib.util.find_spec("rouge_score"):
         more = ["evaluate.metrics=[exact_match, f1]"]
@@ -254,6 +256,40 @@ def command_line(folder: Path) -> Row:
     )
     said = {each[0]: command(*ullage, *each)["figures"]["said"] for each in commands}
     return {"figures": said}
+
+
+ASSISTANT = """
+kind: assistant
+roles:
+  voice: {model: "ullage:tiny"}
+  pragmatist: {model: WIDE, precision: bf16, residency: host}
+  philosopher: {model: WIDE, precision: bf16, residency: host}
+budget: {gpus: local, reserve: 131GiB}
+prompt_tokens: 200
+new_tokens: 16
+batch: 4
+examples: 8
+assistant:
+  input: requests.jsonl
+  routing: {by: rules, rules: [{to: philosopher, words: [right]}], fallback: pragmatist}
+"""
+"""Two specialists of 4.2 GiB in turn where the reserve leaves room for one of them."""
+
+
+def assistant(folder: Path) -> Row:
+    """Requests that make two specialists come and go, each phase beside its plan."""
+    import ullage
+    from ullage.records.record import read_record
+
+    folder.mkdir()
+    wide = save_model(WIDE, 8, folder)
+    (folder / "assistant.yaml").write_text(ASSISTANT.replace("WIDE", wide.name))
+    texts = ("How do I repair a lamp?", "Is it right to read a letter?") * 4
+    lines = [json.dumps({"id": f"r{index}", "text": text}) for index, text in enumerate(texts)]
+    (folder / "requests.jsonl").write_text("\n".join(lines))
+    ullage.run(ullage.load(folder / "assistant.yaml"), folder / "run", base=folder)
+    record = read_record(json.loads((folder / "run" / "record.json").read_text()), "record.json")
+    return {"phases": phases_of(folder / "run", record)}
 
 
 def command(*arguments: str) -> Row:
@@ -420,55 +456,22 @@ def full_step(layers: int, tokens: int, checkpointing: bool) -> Row:
     import torch
     from transformers import AutoModelForCausalLM
 
-    import ullage
-
     config = llama(ONE_BILLION, layers)
+    _forget()
     with torch.device("cuda"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
-    with tempfile.TemporaryDirectory() as name:
-        config.architectures = ["LlamaForCausalLM"]
-        config.dtype = "bfloat16"
-        config.save_pretrained(name)
-        plan = ullage.plan(
-            {
-                "kind": "extract",
-                "roles": {"model": {"model": name, "precision": "bf16"}},
-                "batch": 1,
-                "prompt_tokens": tokens,
-                "memory": {"enable_gradient_checkpointing": checkpointing},
-                "training": {"optimizer": "adamw"},
-            },
-            "local",
-        )
-    card = plan.devices[0]
-    step(model, torch.optim.AdamW(model.parameters()), tokens, checkpointing)
-    return {"phases": [planned_peak(card)]}
-
-
-def planned_peak(card: Any) -> Row:
-    """torch's peaks beside those of a planned device."""
-    import torch
-
-    peaks = {"live": torch.cuda.max_memory_allocated(), "reserved": torch.cuda.max_memory_reserved()}
-    found: Row = {"phase": card.peak_phase, "seconds": 0.0, "planned_seconds": None}
-    for level, measured in peaks.items():
-        interval = getattr(card.peak, level)
-        error = interval.expected / measured - 1
-        found[level] = {**extract_memory.interval(interval), "measured": measured, "error": error}
-    return found
+    plan = training_plan(config, "bf16", tokens, checkpointing, master_weights=False)
+    seconds = step(model, torch.optim.AdamW(model.parameters()), tokens, checkpointing)
+    return beside_plan(plan, seconds)
 
 
 def lora_step(precision: str, tokens: int, checkpointing: bool, folder: Path) -> Row:
-    """LoRA of rank 16 on all projections of 8 wide layers: torch's peaks in MiB, and seconds."""
-    import gc
-
+    """LoRA of rank 16 on all projections of 8 wide layers, beside what the plan says of it."""
     import torch
-
-    gc.collect()
-    torch.cuda.empty_cache()
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
+    _forget()
     how: dict[str, Any] = {"dtype": torch.bfloat16, "device_map": {"": 0}}
     if precision == "nf4":
         how["quantization_config"] = BitsAndBytesConfig(
@@ -481,16 +484,68 @@ def lora_step(precision: str, tokens: int, checkpointing: bool, folder: Path) ->
     model = get_peft_model(model, LoraConfig(r=16, target_modules=projections))
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     held = torch.cuda.memory_allocated()
+    lora = {"r": 16, "target_modules": projections}
+    plan = training_plan(llama(WIDE, 8), precision, tokens, checkpointing, lora=lora)
     seconds = step(model, torch.optim.AdamW(trained), tokens, checkpointing)
-    return {
+    found = beside_plan(plan, seconds)
+    return found | {
         "figures": {
             "held before the step, MiB": round(held / MIB, 1),
-            "live, MiB": round(torch.cuda.max_memory_allocated() / MIB, 1),
-            "reserved, MiB": round(torch.cuda.max_memory_reserved() / MIB, 1),
             "trained parameters": sum(weight.numel() for weight in trained),
-            "seconds a step": round(seconds, 3),
         }
     }
+
+
+def _forget() -> None:
+    """What an earlier row held is given back."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+def training_plan(config: Any, precision: str, tokens: int, checkpointing: bool, **training: Any) -> Any:
+    """The plan of a step of one sequence without autocast."""
+    import ullage
+
+    with tempfile.TemporaryDirectory() as name:
+        config.architectures = ["LlamaForCausalLM"]
+        config.dtype = "bfloat16"
+        config.save_pretrained(name)
+        return ullage.plan(
+            {
+                "kind": "extract",
+                "roles": {"model": {"model": name, "precision": precision}},
+                "batch": 1,
+                "prompt_tokens": tokens,
+                "memory": {"enable_gradient_checkpointing": checkpointing},
+                "training": {"optimizer": "adamw", "mixed_precision": "no", **training},
+            },
+            gpu_times.GPUS,
+        )
+
+
+def beside_plan(plan: Any, seconds: float) -> Row:
+    """torch's peaks and a step's seconds beside what was planned of it."""
+    import torch
+
+    card = plan.devices[0]
+    peaks = {"live": torch.cuda.max_memory_allocated(), "reserved": torch.cuda.max_memory_reserved()}
+    times = {each.phase: each.seconds for each in plan.times if not each.phase.endswith("load")}
+    known = [each for each in times.values() if each is not None]
+    whole = sum(known[1:], known[0]) if known else None
+    found: Row = {
+        "phase": card.peak_phase,
+        "seconds": seconds,
+        "planned_seconds": extract_memory.interval(whole) if whole is not None else None,
+    }
+    for level, measured in peaks.items():
+        interval = getattr(card.peak, level)
+        error = interval.expected / measured - 1
+        found[level] = {**extract_memory.interval(interval), "measured": measured, "error": error}
+    return {"phases": [found]}
 
 
 def step(model: Any, optimizer: Any, tokens: int, checkpointing: bool) -> float:
@@ -537,12 +592,16 @@ def pool(folder: Path) -> Todo:
 SECTIONS = {
     "smoke": Section(smoke, 150),
     "reading": Section(gpu_moving.reading, 60),
-    "pool": Section(pool, 75),
-    "prefill": Section(prefill, 100),
-    "decode": Section(decode, 120),
-    "load": Section(load, 60),
+    "batches": Section(gpu_times.batches, 90),
+    "experts": Section(gpu_times.experts, 50),
+    "scanned": Section(gpu_times.scanned, 25),
     "training": Section(training, 60),
+    "prefill": Section(prefill, 80),
+    "decode": Section(decode, 90),
+    "load": Section(load, 60),
+    "pool": Section(pool, 60),
     "copies": Section(copies, 30),
     "captures": Section(captures, 45),
+    "unpacked": Section(gpu_times.unpacked, 60),
     "matrix": Section(matrix, 300),
 }
