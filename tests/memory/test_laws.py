@@ -18,6 +18,7 @@ from ullage.phases.phase import Phase, Resident, Work
 from ullage.spec.capture import Capture
 from ullage.spec.role import Cache, Role
 from ullage.spec.training import Training
+from ullage.units import MIB
 
 AMPERE = nvidia((8, 0))
 
@@ -39,6 +40,16 @@ def high(family, work, **role):
     )
     temporary = max((n.each.high for n in needs if n.combine == "max" and n.level == "live"), default=0)
     return held + temporary
+
+
+def unused_and_largest(family, work, **role):
+    """High values of segments that stay unused around the pass, and of its largest temporaries."""
+    resident = Resident("model", Role(model=family, **role))
+    phase = Phase("phase", (resident,), "model", work)
+    needs = estimate((phase,), {family: unbounded(family)}, AMPERE).needs
+    around = (n.each.high for n in needs if n.component == "fragmentation" and n.combine == "once")
+    largest = (n.each.high for n in needs if n.combine == "max" and n.level == "live")
+    return sum(around), max(largest, default=0)
 
 
 kernels = st.sampled_from(["flash", "sdpa", "sdpa-math", "eager"])
@@ -69,6 +80,19 @@ ENCODERS = [family for family in every_family.NAMES if every_family.architecture
 every = pytest.mark.parametrize(
     "family", every_family.covering([each for each in every_family.NAMES if each not in ENCODERS])
 )
+
+
+@every
+@laws
+@given(works, st.booleans(), st.sampled_from([1, 64, 300]))
+def test_what_stays_unused_around_a_pass_is_of_the_size_of_what_is_alive(family, work, caching, batch):
+    """In fp32 `sdpa` makes scores where heads are grouped: a replay of one prompt as long as all together
+    made the square of theirs, 40 times what there is."""
+    many = replace(work, batch=batch, activity="prefill", caches=caching, chunk_tokens=0)
+    for bits, kernel in (("fp32", "sdpa"), ("fp32", "eager"), ("bf16", "sdpa"), ("bf16", "eager")):
+        role = {"attention": kernel, "precision": bits}
+        around, largest = unused_and_largest(family, many, **role)
+        assert around <= 3 * largest + 512 * MIB
 
 
 @every

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Final
 
 from ullage.facts.architecture import Attention, LatentAttention
-from ullage.memory.forward.attention import QUADRATIC
+from ullage.memory.forward.attention import makes_scores
 from ullage.memory.forward.logits import CHOSEN_BYTES, FLOAT_COPY, sliced
 from ullage.memory.forward.segments import Layers, typical_segments, unused_segments
 from ullage.memory.needs import Need
@@ -84,8 +84,12 @@ def _tensor(run: Forward) -> int:
     """Bytes of the widest tensor that is held beside others: the residual stream, a mask, or all scores."""
     work, width = run.one_pass, run.precision.element_bytes
     stream = work.rows * run.architecture.hidden_size * width
-    if work.kernel not in QUADRATIC:
-        return max(stream, work.rows * work.new * width) if work.masked else stream
-    mixers = [layer.mixer for layer, _ in distinct_layers(run.architecture)]
+    mixers = [
+        layer.mixer
+        for layer, _ in distinct_layers(run.architecture)
+        if makes_scores(work.kernel, layer.mixer, width, work.masked, work.processor)
+    ]
     heads = max((each.heads for each in mixers if isinstance(each, Attention | LatentAttention)), default=0)
+    if not heads:
+        return max(stream, work.rows * work.new * width) if work.masked else stream
     return max(stream, work.rows * work.new * heads * width)

@@ -180,7 +180,8 @@ def _reading(model: Architecture, task: Task, pace: Pace) -> Step:
     operations = work.batch * (operations + _tower_operations(model, work))
     chunks = max(-(-new // work.chunk_tokens) if work.chunk_tokens else 1, 1)
     own = task.role.runs_with.memory == "process"  # an engine with kernels of its own makes no scores
-    made = work.batch * scores(model, task.kernel, new, new + work.cached_tokens) * SCORE_BYTES * own
+    keys, width = new + work.cached_tokens, task.precision.element_bytes
+    made = work.batch * scores(model, task.kernel, width, _masked(task), new, keys) * SCORE_BYTES * own
     positions = work.batch * -(-new // chunks)
     # Each chunk reads what those before it left: of all of it, half on average.
     before = float(task.needs.read[1]) * new / max(new + work.new_tokens, 1) * (chunks - 1) / 2
@@ -211,11 +212,15 @@ def _traffic(model: Architecture, task: Task, tokens: int) -> float:
     """How often the bytes of a cache of so many tokens are moved by a pass that reads it."""
     if task.role.runs_with.memory != "process":
         return 1.0
-    masked = task.work.batch > 1 and task.kernel != "flash"
-    expands = task.repeats or masked or task.kernel not in ("flash", "sdpa")
+    expands = task.repeats or _masked(task) or task.kernel not in ("flash", "sdpa")
     kind, width = task.role.cache.kind, task.precision.element_bytes
     unpacked = unpacked_bytes(task.role.cache, width, tokens) if kind == "quantized" else 0.0
     return cache_traffic(model, expands, kind != "static", unpacked)
+
+
+def _masked(task: Task) -> bool:
+    """Whether sequences that are continued have a mask of padding."""
+    return task.work.caches and task.work.batch > 1 and task.kernel != "flash"
 
 
 def _updating(model: Architecture, task: Task, pace: Pace) -> Step:

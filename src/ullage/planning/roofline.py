@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from ullage.facts.architecture import Architecture, Attention, LatentAttention
 from ullage.facts.gpu import Gpu
 from ullage.facts.quantization.scheme import Slowdown
-from ullage.memory.forward.attention import QUADRATIC
+from ullage.memory.forward.attention import makes_scores
 from ullage.memory.forward.cache import key_value_widths
 from ullage.memory.needs import RECENT
 from ullage.planning.pace import Pace
@@ -165,9 +165,8 @@ def _pairs(new: int, cached: int, window: int | None) -> int:
     return whole if window is None else min(whole, new * window)
 
 
-def scores(architecture: Architecture, kernel: str, new: int, keys: int) -> int:
-    """Of one sequence, over all layers, where the kernel makes them in memory."""
-    if kernel not in QUADRATIC:
-        return 0
+def scores(architecture: Architecture, kernel: str, width: int, masked: bool, new: int, keys: int) -> int:
+    """Of one sequence, over all layers, where the kernel makes them in memory; elements are `width` bytes."""
     mixers = [layer.mixer for layer in architecture.layers]
-    return sum(each.heads for each in mixers if isinstance(each, Attention | LatentAttention)) * new * keys
+    found = [each for each in mixers if makes_scores(kernel, each, width, masked, processor=False)]
+    return sum(each.heads for each in found if isinstance(each, Attention | LatentAttention)) * new * keys

@@ -56,6 +56,16 @@ def falls_back(mixer: Attention | LatentAttention, flow: Flow, processor: bool) 
     return flow.broadcasts and mixer.heads > cached_heads(mixer)
 
 
+def makes_scores(kernel: str, mixer: object, width: int, masked: bool, processor: bool) -> bool:
+    """Whether such a layer's scores lie in memory: of kernels that make them, and of `sdpa` in fp32 (`width`
+    bytes an element) on a card, where heads are grouped and nothing is masked: flash knows no fp32, the
+    memory-efficient kernel no grouped heads."""
+    if not isinstance(mixer, Attention):
+        return kernel in QUADRATIC
+    plain = kernel == "sdpa" and mixer.heads > mixer.kv_heads and width == FULL
+    return kernel in QUADRATIC or (plain and not masked and not processor)
+
+
 class Call(NamedTuple):
     """One attention call by one kernel, `several` queries a sequence or one; `cached`: keys and values are a
     cache's."""
@@ -89,8 +99,8 @@ def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[Size, 
         return _blockwise(tape, call, mixer, flow), NOTHING
     if kernel == "eager" and flow.scores != "library":
         return written_attention(tape, mixer, flow, Lying(width, masked or several, cached))
-    if kernel == "sdpa" and grouped and width == FULL and not masked and not processor:
-        kernel = "sdpa-math"  # flash knows no fp32, the memory-efficient kernel no grouped heads
+    if kernel == "sdpa" and makes_scores(kernel, mixer, width, masked, processor):
+        kernel = "sdpa-math"
     if kernel in QUADRATIC:
         if flow.broadcasts:
             keys = values = NOTHING

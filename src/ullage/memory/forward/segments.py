@@ -14,11 +14,12 @@ from typing import Final, NamedTuple
 from ullage.facts.architecture import Architecture, Layer
 from ullage.memory.allocator.endless import EndlessAllocator, blocks_bytes
 from ullage.memory.forward.activations import manner_of, play
-from ullage.memory.forward.attention import QUADRATIC
+from ullage.memory.forward.attention import makes_scores
 from ullage.memory.forward.one_pass import FULL, Manner, Pass, amounts_of
 from ullage.memory.forward.tensors import Step, Tensors
 from ullage.memory.forward.whole_model import model_bytes
 from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.memory.weights.tensors import distinct_layers
 from ullage.units import MIB
 
 SCALED_FROM: Final = 64 * MIB
@@ -49,7 +50,7 @@ def unused_segments(layers: Layers) -> int:
     Those of a pass of the same proportions whose sizes are powers of two, scaled.
     """
     work = layers.work
-    if work.rows >= _enough(layers) and _proportional(work):
+    if work.rows >= _enough(layers) and _proportional(layers):
         return typical_segments(layers)
     batch, new = 1 << (work.batch - 1).bit_length(), 1 << (work.new - 1).bit_length()
     while batch > 1 and batch * new > _enough(layers):
@@ -61,13 +62,17 @@ def typical_segments(layers: Layers) -> int:
     """The same by proportions that do not depend on the pass, so that it grows with it: of one long prompt,
     or of many short ones where scores or a mask have a place for every two positions."""
     enough = _enough(layers)
-    batch, new = (1, enough) if _proportional(layers.work) else (max(enough // SHORT, 1), SHORT)
+    batch, new = (1, enough) if _proportional(layers) else (max(enough // SHORT, 1), SHORT)
     return _scaled(layers, layers.work._replace(batch=batch, new=new))
 
 
-def _proportional(work: Pass) -> bool:
+def _proportional(layers: Layers) -> bool:
     """Whether all tensors of a pass are as large as its rows are many."""
-    return not work.masked and work.kernel not in QUADRATIC
+    work, width = layers.work, layers.precision.element_bytes
+    return not work.masked and not any(
+        makes_scores(work.kernel, layer.mixer, width, work.masked, work.processor)
+        for layer, _ in distinct_layers(layers.architecture)
+    )
 
 
 def _scaled(layers: Layers, alike: Pass) -> int:
