@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from ullage.facts.architecture import Architecture, Layer
+from ullage.facts.architecture import Architecture, LatentAttention, Layer
 from ullage.memory.allocator.endless import EndlessAllocator, blocks_bytes
 from ullage.memory.forward.activations import manner_of, play
 from ullage.memory.forward.attention import makes_scores
@@ -69,9 +69,11 @@ def typical_segments(layers: Layers) -> int:
 def _proportional(layers: Layers) -> bool:
     """Whether all tensors of a pass are as large as its rows are many."""
     work, width = layers.work, layers.precision.element_bytes
+    mixers = [layer.mixer for layer, _ in distinct_layers(layers.architecture)]
     return not work.masked and not any(
-        makes_scores(work.kernel, layer.mixer, width, work.masked, work.processor)
-        for layer, _ in distinct_layers(layers.architecture)
+        makes_scores(work.kernel, each, width, work.masked, work.processor)
+        or (isinstance(each, LatentAttention) and each.indexer_dim)
+        for each in mixers
     )
 
 
