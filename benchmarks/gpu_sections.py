@@ -283,6 +283,7 @@ def assistant(folder: Path) -> Row:
 
     folder.mkdir()
     wide = save_model(WIDE, 8, folder)
+    (wide / "chat_template.jinja").write_text("{% for each in messages %}{{ each.content }} {% endfor %}")
     (folder / "assistant.yaml").write_text(ASSISTANT.replace("WIDE", wide.name))
     texts = ("How do I repair a lamp?", "Is it right to read a letter?") * 4
     lines = [json.dumps({"id": f"r{index}", "text": text}) for index, text in enumerate(texts)]
@@ -593,6 +594,7 @@ SECTIONS = {
     "smoke": Section(smoke, 150),
     "reading": Section(gpu_moving.reading, 60),
     "batches": Section(gpu_times.batches, 90),
+    "caches": Section(gpu_times.caches, 60),
     "experts": Section(gpu_times.experts, 50),
     "scanned": Section(gpu_times.scanned, 25),
     "training": Section(training, 60),

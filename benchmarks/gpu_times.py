@@ -112,6 +112,17 @@ SHAPES: dict[str, dict[str, Any]] = {
         "num_hidden_layers": 8,
         "vocab_size": 50_280,
     },
+    "Mamba2-2.7B": {
+        "model_type": "mamba2",
+        "hidden_size": 2560,
+        "num_heads": 80,
+        "head_dim": 64,
+        "state_size": 128,
+        "n_groups": 1,
+        "expand": 2,
+        "num_hidden_layers": 8,
+        "vocab_size": 50_288,
+    },
     "Qwen3-Next": {
         "model_type": "qwen3_next",
         "hidden_size": 2048,
@@ -140,16 +151,18 @@ class Case:
     precision: str = "bf16"
     attention: str = "auto"
     cache: str = "dynamic"
+    padded: bool = False
 
     def __str__(self) -> str:
         words = [f"{self.shape} {self.precision}", f"{self.batch} x {self.prompt} + {self.new}"]
         words += [self.attention] if self.attention != "auto" else []
         words += [f"{self.cache} cache"] if self.cache != "dynamic" else []
+        words += ["padded"] if self.padded else []
         return ", ".join(words)
 
 
 def batches(_folder: Path) -> Todo:
-    """Sizes of batches in every precision, long caches, kinds of caches, kernels."""
+    """Sizes of batches in every precision, long caches, kernels."""
     found = [Case("Llama-3.1-8B", batch) for batch in (1, 8, 32, 128)]
     found += [Case("Llama-3.1-8B", batch, 8192) for batch in (1, 8, 32)]
     found += [Case("Qwen2.5-0.5B", batch) for batch in (1, 32, 128)]
@@ -166,10 +179,21 @@ def experts(_folder: Path) -> Todo:
     return cases([Case(name, batch) for name in names for batch in (1, 16, 64)])
 
 
+def caches(_folder: Path) -> Todo:
+    """Caches of padded batches, which have masks, and of fixed length."""
+    sizes = ((8, 2048), (32, 512), (32, 4096), (8, 16_384))
+    found = [Case("Llama-3.1-8B", *size, padded=True) for size in sizes]
+    found += [Case("Llama-3.1-8B", 8, 2048, cache="static"), Case("Llama-3.1-8B", 8, 16_384, cache="static")]
+    found += [Case("Llama-3.1-8B", 8, 16_384), Case("Llama-3.1-8B", 1, 65_536, 16)]
+    found += [Case("Qwen2.5-0.5B", 32, 2048, padded=True), Case("DeepSeek-V2-Lite", 16, 4096, padded=True)]
+    return cases(found)
+
+
 def scanned(_folder: Path) -> Todo:
-    """Layers whose states torch goes through position by position, or in chunks: no plan says a time."""
-    sizes = ((1, 128), (4, 512))
-    return cases([Case(name, *size) for name in ("Mamba-2.8B", "Qwen3-Next") for size in sizes])
+    """Layers whose states torch goes through position by position, or in chunks."""
+    sizes = ((1, 512), (1, 2048), (8, 512))
+    names = ("Mamba-2.8B", "Mamba2-2.7B", "Qwen3-Next")
+    return cases([Case(name, *size, new=8) for name in names for size in sizes])
 
 
 def unpacked(_folder: Path) -> Todo:
@@ -240,7 +264,11 @@ def masked(case: Case, more: int) -> Row:
 
     if case.batch == 1:
         return {}
-    return {"attention_mask": torch.ones(case.batch, case.prompt + more, dtype=torch.long, device=DEVICE)}
+    mask = torch.ones(case.batch, case.prompt + more, dtype=torch.long, device=DEVICE)
+    if case.padded:  # on the left: every sequence is one token shorter than the one before
+        for index in range(case.batch):
+            mask[index, : min(index, case.prompt // 2)] = 0
+    return {"attention_mask": mask}
 
 
 def cache_of(case: Case, model: Any) -> Any:
