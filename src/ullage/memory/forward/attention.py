@@ -56,6 +56,13 @@ def falls_back(mixer: Attention | LatentAttention, flow: Flow, processor: bool) 
     return flow.broadcasts and mixer.heads > cached_heads(mixer)
 
 
+def plain_in_fp32(mixer: Attention, masked: bool, processor: bool) -> bool:
+    """Whether `sdpa` takes its plain implementation for fp32: of a card's kernels flash knows no fp32, the
+    memory-efficient one no grouped heads, which are expanded beside a mask alone (`use_gqa_in_sdpa`,
+    integrations/sdpa_attention.py of transformers 5.19)."""
+    return mixer.heads > mixer.kv_heads and not masked and not processor
+
+
 class Call(NamedTuple):
     """One attention call by one kernel, `several` queries a sequence or one; `cached`: keys and values are a
     cache's."""
@@ -89,8 +96,8 @@ def attend(tape: Tape, call: Call, mixer: Attention, flow: Flow) -> tuple[Size, 
         return _blockwise(tape, call, mixer, flow), NOTHING
     if kernel == "eager" and flow.scores != "library":
         return written_attention(tape, mixer, flow, Lying(width, masked or several, cached))
-    if kernel == "sdpa" and grouped and width == FULL and not masked and not processor:
-        kernel = "sdpa-math"  # flash knows no fp32, the memory-efficient kernel no grouped heads
+    if kernel == "sdpa" and width == FULL and plain_in_fp32(mixer, masked, processor):
+        kernel = "sdpa-math"
     if kernel in QUADRATIC:
         if flow.broadcasts:
             keys = values = NOTHING
