@@ -275,3 +275,50 @@ def test_qlora_under_autocast_keeps_no_scores(tmp_path):
     )
     assert auto == mixed
     assert plain.expected - mixed.expected > 8 * 32 * 4096**2 * 4
+
+
+WHOLE = {"master_weights": False}
+STEPS = [
+    (ONE_BILLION, "bf16", 1024, False, WHOLE, (0.031,)),
+    (ONE_BILLION, "bf16", 1024, True, WHOLE, (0.046,)),
+    (WIDE, "bf16", 1024, False, ADAPTED, (0.051, 0.067)),
+    (WIDE, "bf16", 1024, True, ADAPTED, (0.079, 0.140)),
+    (WIDE, "bf16", 4096, False, ADAPTED, (0.131, 0.133)),
+    (WIDE, "bf16", 4096, True, ADAPTED, (0.182, 0.182)),
+    (WIDE, "nf4", 1024, False, ADAPTED, (0.099, 0.112)),
+    (WIDE, "nf4", 1024, True, ADAPTED, (0.148, 0.166)),
+    (WIDE, "nf4", 4096, False, ADAPTED, (0.498, 0.500)),
+    (WIDE, "nf4", 4096, True, ADAPTED, (0.650, 0.651)),
+]
+"""Seconds of a step on two machines with an H200."""
+
+
+def step_seconds(plan):
+    """Of the way forth and back, and the update."""
+    first, last = (each.seconds for each in plan.times if not each.phase.endswith("load"))
+    return first + last
+
+
+@pytest.mark.parametrize(
+    ("config", "precision", "tokens", "checkpointed", "training", "measured"),
+    STEPS,
+    ids=lambda each: f"{each['num_hidden_layers']} layers" if "model_type" in str(each) else None,
+)
+def test_a_step_takes_as_long_as_it_took(
+    tmp_path, config, precision, tokens, checkpointed, training, measured
+):
+    found = step_seconds(planned(tmp_path, config, precision, tokens, checkpointed, **training))
+    for seconds in measured:
+        assert found.low <= seconds <= found.high
+        assert found.expected == pytest.approx(seconds, rel=0.5)
+
+
+def test_more_to_do_in_a_step_takes_longer(tmp_path):
+    def seconds(precision="bf16", tokens=512, checkpointed=False, **training):
+        return step_seconds(planned(tmp_path, WIDE, precision, tokens, checkpointed, **training)).expected
+
+    few = {"lora": {"r": 16, "target_modules": ["q_proj", "v_proj"]}}
+    assert seconds(**few) < seconds(**ADAPTED) < seconds(checkpointed=True, **ADAPTED)
+    assert seconds(optimizer="adamw", **WHOLE) < seconds(**WHOLE) < seconds(master_weights=True)
+    mixed, plain = (seconds("nf4", 4096, mixed_precision=each, **ADAPTED) for each in ("bf16", "no"))
+    assert 2 * mixed < plain
