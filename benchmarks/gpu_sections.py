@@ -522,7 +522,7 @@ def training_plan(config: Any, precision: str, tokens: int, checkpointing: bool,
                 "batch": 1,
                 "prompt_tokens": tokens,
                 "memory": {"enable_gradient_checkpointing": checkpointing},
-                "training": {"optimizer": "adamw", "mixed_precision": "no", **training},
+                "training": {"optimizer": "adamw-torch", "mixed_precision": "no", **training},
             },
             gpu_times.GPUS,
         )

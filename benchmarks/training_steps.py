@@ -138,7 +138,7 @@ def _optimizer(case: Case, trained: list[Any]) -> Any:
         from bitsandbytes.optim import AdamW8bit
 
         return AdamW8bit(trained)
-    return torch.optim.AdamW(trained, fused=True)
+    return torch.optim.AdamW(trained, fused=True if case.optimizer == "adamw" else None)
 
 
 def _quantization_state(model: Any) -> list[Any]:
@@ -202,6 +202,7 @@ def cases() -> list[Case]:
     found.append(Case(*common, kernel="eager"))
     found.append(Case(*common, batch=3, padding=50))
     found.append(Case(*common, optimizer="sgd"))
+    found.append(Case("llama", "full", True, "no", SMALL, optimizer="adamw-torch"))
     found.append(Case(*common, tokens=48))
     for number, (family, way, checkpointed) in enumerate(product(MIXTURES, WAYS, (False, True))):
         mixed = ("bf16", "no")[number % 4 == 3]

@@ -179,3 +179,10 @@ def test_an_unknown_card_offers_the_nearest():
     with pytest.raises(UnknownNameError) as unknown:
         find_gpu("A100-80G8")
     assert unknown.value.nearest
+
+
+@pytest.mark.parametrize(
+    ("name", "tera"), [("H200", 67.0), ("A100-80GB", 19.5), ("RTX 4090", 82.6), ("T4", 8.1), ("L40S", 91.6)]
+)
+def test_operations_in_fp32_are_those_of_data_sheets(name, tera):
+    assert find_gpu(name).full_operations == pytest.approx(tera * 1e12, rel=0.02)

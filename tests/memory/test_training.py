@@ -7,7 +7,7 @@ from training_steps import LARGE, SMALL, Case
 from ullage.facts.config import read_config
 from ullage.memory.training.autograd import Meter, backward, leaf
 from ullage.memory.training.operations import added, product, scaled
-from ullage.memory.training.optimizer import optimizer_bytes
+from ullage.memory.training.optimizer import optimizer_bytes, stepping_bytes
 from ullage.memory.training.recipe import Recipe
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.spec.training import Lora, Training
@@ -23,8 +23,10 @@ NF4 = ResolvedPrecision("nf4", "bf16", "")
         Case("qwen3", "full", True, "bf16", SMALL, tokens=128),
         Case("gemma2", "lora", True, "bf16", LARGE, tokens=128),
         Case("phi3", "qlora", False, "bf16", SMALL, tokens=128),
+        Case("llama", "qlora", False, "no", SMALL, tokens=512),
+        Case("llama", "full", False, "no", SMALL, optimizer="adamw-torch", tokens=32),
     ],
-    ids=lambda case: f"{case.family}-{case.way}",
+    ids=lambda case: f"{case.family}-{case.way}-{case.mixed}-{case.optimizer}",
 )
 @pytest.mark.long
 def test_a_step_of_a_small_model_peaks_where_its_plan_says(case):
@@ -79,6 +81,41 @@ def test_an_optimizer_keeps_what_it_really_keeps(name):
     }
     here, paged = optimizer_bytes(sizes, Training(optimizer=name), 4, False)
     assert (here, paged) == (sum(kept.values()), 0)
+
+
+@pytest.mark.parametrize("width", [2, 4])
+@pytest.mark.parametrize("way", ["card", "processor", "fused", "sgd", "adamw-8bit"])
+def test_an_update_takes_what_it_really_takes(way, width):
+    """The way of a card, foreach, is one that a processor takes too when it is told to."""
+    import torch
+    from bitsandbytes.optim import AdamW8bit
+
+    from ullage.runtime.live import LiveTensors
+
+    sizes = [300_000, 100, 200_000, 50_000]
+    dtype = {2: torch.bfloat16, 4: torch.float32}[width]
+    tensors = [torch.nn.Parameter(torch.randn(size, dtype=dtype)) for size in sizes]
+    made = {
+        "card": lambda: torch.optim.AdamW(tensors, foreach=True),
+        "processor": lambda: torch.optim.AdamW(tensors),
+        "fused": lambda: torch.optim.AdamW(tensors, fused=True),
+        "sgd": lambda: torch.optim.SGD(tensors, foreach=True),
+        "adamw-8bit": lambda: AdamW8bit(tensors),
+    }[way]()
+    for each in tensors:
+        each.grad = torch.ones_like(each)
+    with LiveTensors() as live:
+        live.track(tensors)
+        live.track([each.grad for each in tensors])
+        made.step()
+        before = live.bytes
+        live.reset_peak()
+        made.step()
+        found = live.peak - before
+    name = {"card": "adamw-torch", "processor": "adamw-torch", "fused": "adamw"}.get(way, way)
+    asked = stepping_bytes(sizes, Training(optimizer=name), width, way == "processor")
+    # A few numbers of steps and scales beside.
+    assert asked == pytest.approx(found, abs=2048)
 
 
 def test_what_stays_beside_4_bits_is_cast_only_where_peft_is_asked_to():

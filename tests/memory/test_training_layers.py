@@ -17,12 +17,14 @@ LATENT = ("deepseek_v3", "glm4_moe_lite", "youtu")
 """Their values are narrower than their keys, which no kernel of a processor takes."""
 
 
-def measured(config, way, mixed):
+def measured(config, way, mixed, dtype="bfloat16"):
     """Bytes that the last layer keeps, and takes beside its input at its fullest, forth and back."""
     import torch
     from transformers import AutoModelForCausalLM
 
     from ullage.runtime.live import LiveTensors
+
+    dtype = getattr(torch, dtype)
 
     class Ones(torch.autograd.Function):
         """Whose gradient is made on the way back, and held by nobody else."""
@@ -34,13 +36,13 @@ def measured(config, way, mixed):
 
         @staticmethod
         def backward(ctx, _):
-            return torch.ones(ctx.shape, dtype=torch.bfloat16)
+            return torch.ones(ctx.shape, dtype=dtype)
 
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).train()
+    model = AutoModelForCausalLM.from_config(config, dtype=dtype).train()
     for parameter in model.parameters():
         parameter.requires_grad = way == "full"
-    states, positions = torch.randn(1, TOKENS, HIDDEN, dtype=torch.bfloat16), torch.arange(TOKENS)[None]
+    states, positions = torch.randn(1, TOKENS, HIDDEN, dtype=dtype), torch.arange(TOKENS)[None]
     angles = model.model.rotary_emb(states, positions)
     with LiveTensors() as live:
         live.track_model(model)
@@ -82,3 +84,24 @@ def test_a_layer_takes_what_its_statements_say(family, way, mixed):
     assert found.kept == pytest.approx(kept, rel=0.01)
     assert found.kept + found.forward - stream == pytest.approx(forth, rel=0.01)
     assert found.kept + found.back == pytest.approx(back, rel=0.01)
+
+
+@pytest.mark.parametrize("way", ["full", "frozen"])
+@pytest.mark.long
+def test_grouped_heads_in_fp32_keep_scores_where_no_kernel_takes_them(way):
+    """torch's plain implementation, which a card takes then, and a processor when it is told to."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    config = small_models.config_of("llama", 2, HIDDEN, 8, 2, 128, 2048, 2048)
+    training = {"full": {}, "frozen": {"lora": Lora(target_modules=("none",))}}[way]
+    precision = ResolvedPrecision("fp32", "fp32", "")
+    recipe = Recipe(Training(master_weights=False, mixed_precision="no", **training), precision)
+    architecture = read_config(config.to_dict(), "llama", "test")
+    step = Step(architecture, recipe, Pass(1, TOKENS, 0, "sdpa-math", False, False, True), False)
+    found = layer_moments(code_of(step, architecture.layers[-1]), step.manner, True)
+    with sdpa_kernel(SDPBackend.MATH):
+        kept, forth, back = measured(config, way, "no", "float32")
+    stream = TOKENS * HIDDEN * 4  # in fp32 the first norm keeps the layer's input itself
+    assert found.kept == pytest.approx(kept + stream, rel=0.01)
+    assert found.kept + found.forward - stream == pytest.approx(forth, rel=0.01)
+    assert found.kept + found.back == pytest.approx(back + stream, rel=0.01)

@@ -9,7 +9,7 @@ import pytest
 import ullage
 from ullage.cli.main import main
 from ullage.errors import InputError, SpecError, UnsupportedError
-from ullage.units import GIB
+from ullage.units import GIB, MIB
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 MEASURED = Path(__file__).parents[2] / "benchmarks/measured/training-unsloth-longest.csv"
@@ -192,3 +192,133 @@ def test_a_paged_optimizer_keeps_its_state_in_host_memory():
     assert eight["host"] == 0
     assert paged["gpu:0"] < eight["gpu:0"] // 10
     assert paged["host"] + paged["gpu:0"] == eight["gpu:0"]
+
+
+ONE_BILLION = {
+    "model_type": "llama",
+    "architectures": ["LlamaForCausalLM"],
+    "torch_dtype": "bfloat16",
+    "vocab_size": 128_256,
+    "hidden_size": 2048,
+    "intermediate_size": 8192,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "num_hidden_layers": 4,
+    "max_position_embeddings": 131_072,
+    "tie_word_embeddings": False,
+}
+WIDE = ONE_BILLION | {"hidden_size": 4096, "intermediate_size": 14_336, "num_hidden_layers": 8}
+ADAPTED = {"lora": {"r": 16, "target_modules": "all-linear"}}
+
+
+def planned(folder, config, precision, tokens, checkpointed, **training):
+    """One step of one sequence on an H200, without autocast, as benchmarks/gpu_sections.py takes it."""
+    (folder / "config.json").write_text(json.dumps(config))
+    asked = {"optimizer": "adamw-torch", "mixed_precision": "no", **training}
+    work = trained(str(folder), precision, tokens, "H200", checkpointed, **asked)
+    return ullage.plan(work, advice=False)
+
+
+@pytest.mark.parametrize(("checkpointed", "reserved"), [(False, 8106), (True, 7424)])
+def test_an_update_that_is_not_fused_takes_a_copy_of_what_is_trained(tmp_path, checkpointed, reserved):
+    """7,404 MiB at its fullest on an H200, with torch.optim.AdamW over all weights in 16 bits."""
+    found = planned(tmp_path, ONE_BILLION, "bf16", 1024, checkpointed, master_weights=False).devices[0]
+    assert found.peak_phase == "model update"
+    assert found.peak.live.expected == pytest.approx(7404 * MIB, rel=0.01)
+    assert found.peak.live.expected <= reserved * MIB <= found.peak.reserved.high
+
+
+def test_a_copy_is_of_what_the_optimizer_steps_and_not_there_where_it_is_fused(tmp_path):
+    elements = 768_624_640
+
+    def made(**training):
+        items = planned(tmp_path, ONE_BILLION, "bf16", 64, True, **training).bill.items
+        return sum(item.bytes.expected for item in items if "the update" in item.note)
+
+    assert made(master_weights=False) == 2 * elements
+    assert made(master_weights=True) == 4 * elements
+    assert made(optimizer="adamw_torch") == 4 * elements
+    for without in ("adamw", "adamw_torch_fused", "sgd", "adamw-8bit", "none"):
+        assert made(optimizer=without) == 0
+
+
+def test_a_fused_update_is_offered_and_takes_as_much_less(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(ONE_BILLION))
+    work = trained(str(tmp_path), "bf16", 64, "RTX 4080", optimizer="adamw-torch", master_weights=True)
+    found = ullage.plan(work)
+    assert found.verdict == "does not fit"
+    assert any(dict(entry.changes).get("training.optimizer") == "adamw" for entry in found.advice)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "checkpointed", "live", "reserved"),
+    [
+        (1024, False, 10482, 10810),
+        (1024, True, 6783, 7326),
+        (4096, False, 38813, 43590),
+        (4096, True, 14168, 17522),
+    ],
+)
+def test_qlora_without_autocast_keeps_scores_in_fp32(tmp_path, tokens, checkpointed, live, reserved):
+    """On an H200 after prepare_model_for_kbit_training: no kernel takes grouped heads in fp32."""
+    peak = planned(tmp_path, WIDE, "nf4", tokens, checkpointed, **ADAPTED).devices[0].peak
+    assert peak.live.expected == pytest.approx(live * MIB, rel=0.01)
+    assert live * MIB <= peak.live.high
+    assert reserved * MIB <= peak.reserved.high
+
+
+def test_qlora_under_autocast_keeps_no_scores(tmp_path):
+    """auto is autocast in the compute dtype, in which attention has a kernel."""
+    plain, mixed, auto = (
+        planned(tmp_path, WIDE, "nf4", 4096, False, mixed_precision=each, **ADAPTED).devices[0].peak.live
+        for each in ("no", "bf16", "auto")
+    )
+    assert auto == mixed
+    assert plain.expected - mixed.expected > 8 * 32 * 4096**2 * 4
+
+
+WHOLE = {"master_weights": False}
+STEPS = [
+    (ONE_BILLION, "bf16", 1024, False, WHOLE, (0.031,)),
+    (ONE_BILLION, "bf16", 1024, True, WHOLE, (0.046,)),
+    (WIDE, "bf16", 1024, False, ADAPTED, (0.051, 0.067)),
+    (WIDE, "bf16", 1024, True, ADAPTED, (0.079, 0.140)),
+    (WIDE, "bf16", 4096, False, ADAPTED, (0.131, 0.133)),
+    (WIDE, "bf16", 4096, True, ADAPTED, (0.182, 0.182)),
+    (WIDE, "nf4", 1024, False, ADAPTED, (0.099, 0.112)),
+    (WIDE, "nf4", 1024, True, ADAPTED, (0.148, 0.166)),
+    (WIDE, "nf4", 4096, False, ADAPTED, (0.498, 0.500)),
+    (WIDE, "nf4", 4096, True, ADAPTED, (0.650, 0.651)),
+]
+"""Seconds of a step on two machines with an H200."""
+
+
+def step_seconds(plan):
+    """Of the way forth and back, and the update."""
+    first, last = (each.seconds for each in plan.times if not each.phase.endswith("load"))
+    return first + last
+
+
+@pytest.mark.parametrize(
+    ("config", "precision", "tokens", "checkpointed", "training", "measured"),
+    STEPS,
+    ids=lambda each: f"{each['num_hidden_layers']} layers" if "model_type" in str(each) else None,
+)
+def test_a_step_takes_as_long_as_it_took(
+    tmp_path, config, precision, tokens, checkpointed, training, measured
+):
+    found = step_seconds(planned(tmp_path, config, precision, tokens, checkpointed, **training))
+    for seconds in measured:
+        assert found.low <= seconds <= found.high
+        assert found.expected == pytest.approx(seconds, rel=0.5)
+
+
+def test_more_to_do_in_a_step_takes_longer(tmp_path):
+    def seconds(precision="bf16", tokens=512, checkpointed=False, **training):
+        return step_seconds(planned(tmp_path, WIDE, precision, tokens, checkpointed, **training)).expected
+
+    few = {"lora": {"r": 16, "target_modules": ["q_proj", "v_proj"]}}
+    assert seconds(**few) < seconds(**ADAPTED) < seconds(checkpointed=True, **ADAPTED)
+    assert seconds(optimizer="adamw", **WHOLE) < seconds(**WHOLE) < seconds(master_weights=True)
+    mixed, plain = (seconds("nf4", 4096, mixed_precision=each, **ADAPTED) for each in ("bf16", "no"))
+    assert 2 * mixed < plain

@@ -197,7 +197,9 @@ def test_a_trace_and_a_proven_formula_agree(gpus):
     assert (bases["kv_cache"], bases["activations"], bases["weights"]) == ("traced", "traced", "exact")
 
 
-@pytest.mark.parametrize("fits", [{"train": "adamw"}, {"train": "sgd", "gradient_checkpointing": True}])
+@pytest.mark.parametrize(
+    "fits", [{"train": "adamw"}, {"train": "adamw-torch"}, {"train": "sgd", "gradient_checkpointing": True}]
+)
 def test_both_spans_of_a_training_step_are_traced_and_lie_within_their_formulas(fits):
     work = {"batch": 4, "prompt_tokens": 128, "precision": "fp32", **fits}
     formula, traced = (

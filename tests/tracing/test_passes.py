@@ -109,7 +109,7 @@ def test_layers_that_differ_all_run():
 
 
 @pytest.mark.parametrize("checkpointed", [False, True])
-@pytest.mark.parametrize("optimizer", ["adamw", "none"])
+@pytest.mark.parametrize("optimizer", ["adamw", "adamw-torch", "none"])
 def test_a_training_step(optimizer, checkpointed):
     from transformers import AutoModelForCausalLM
 
@@ -130,7 +130,8 @@ def test_a_training_step(optimizer, checkpointed):
     ).train()
     if checkpointed:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    steps = torch.optim.AdamW(model.parameters(), fused=True) if optimizer == "adamw" else None
+    made = {"adamw": {"fused": True}, "adamw-torch": {}}.get(optimizer)
+    steps = None if made is None else torch.optim.AdamW(model.parameters(), **made)
     ids = torch.randint(3, 90, (3, 56))
     gc.collect()
     with LiveTensors() as live:

@@ -113,7 +113,8 @@ def _role(
 
 def _training(
     train: Annotated[
-        str | None, typer.Option(help="Optimizer: none, sgd, adamw, adamw-8bit, paged-adamw-8bit.")
+        str | None,
+        typer.Option(help="Optimizer: none, sgd, adamw, adamw-torch, adamw-8bit, paged-adamw-8bit."),
     ] = None,
     lora: Annotated[int | None, typer.Option(help="Train adapters of this rank, beside --precision.")] = None,
     gradient_checkpointing: Annotated[

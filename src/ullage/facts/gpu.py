@@ -16,6 +16,10 @@ the size the maker states alone, or said by the user."""
 LANE_GB: Final = {"3.0": 0.985, "4.0": 1.969, "5.0": 3.938, "6.0": 7.563}
 """PCI Express bandwidth of one lane and direction, GB/s, after line coding (PCI-SIG)."""
 
+LANES: Final = 128
+FEW_LANES: Final = ((6, 0), (7, 0), (7, 2), (7, 5), (8, 0))
+"""fp32 lanes of a multiprocessor, and the capabilities of cards that have half as many."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:
@@ -51,6 +55,16 @@ class Gpu:
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+    @property
+    def full_operations(self) -> float:
+        """Operations in fp32 a second, outside tensor cores: two a clock of each lane (CUDA C++ programming
+        guide, arithmetic instructions); where no clock is known a sixteenth of those in 16 bits, as of an
+        A100. 0 where neither is known; of a processor as many as in 16 bits."""
+        if self.clocks is not None:
+            return 2 * self.clocks * (LANES // 2 if self.abilities.capability in FEW_LANES else LANES)
+        known = 0.0 if self.operations is None else self.operations.per_second
+        return known if self.abilities.processor else known / 16
 
     @property
     def unknown(self) -> tuple[str, ...]:

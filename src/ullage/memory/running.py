@@ -11,7 +11,7 @@ from ullage.memory.captures.fitted import fit_need
 from ullage.memory.captures.probed import probe_needs
 from ullage.memory.captures.sites import AFTER_ATTENTION, matched_sites, needs_eager
 from ullage.memory.captures.storage import capture_needs
-from ullage.memory.forward.attention import falls_back, makes_scores, resolve_kernel
+from ullage.memory.forward.attention import falls_back, makes_scores, plain_in_fp32, resolve_kernel
 from ullage.memory.forward.cache import CacheShape, layer_cache
 from ullage.memory.forward.one_pass import Pass
 from ullage.memory.forward.window import prompt_of, seen_tokens
@@ -203,6 +203,8 @@ def _run(loaded: Loaded, work: Work) -> _Run:
         kernel = "blockwise"
     padded = work.caches and work.batch > 1
     masked = (padded or (not decode and _sees_ahead(architecture, work))) and kernel != "flash"
+    if kernel == "sdpa" and work.activity in TRAINING and _trains_in_full(loaded, work, masked):
+        kernel = "sdpa-math"
     caches = work.caches or streams
     one_pass = Pass(work.batch, new, max(seen - new, 0), kernel, masked, caches, processor)
     return _Run(loaded, architecture, work, one_pass, seen)
@@ -219,6 +221,18 @@ def _falls_back(architecture: Architecture, processor: bool) -> bool:
     return any(
         isinstance(mixer, Attention | LatentAttention) and falls_back(mixer, flow, processor)
         for mixer, flow in found
+    )
+
+
+def _trains_in_full(loaded: Loaded, work: Work, masked: bool) -> bool:
+    """Whether a step's attention is in fp32, and no kernel of the card takes it."""
+    from ullage.memory.training.recipe import Recipe
+
+    if not Recipe(work.training or Training(), loaded.precision).full:
+        return False
+    return any(
+        isinstance(layer.mixer, Attention) and plain_in_fp32(layer.mixer, masked, loaded.processor)
+        for layer, _ in distinct_layers(loaded.architecture)
     )
 
 

@@ -11,13 +11,13 @@ class Pace(NamedTuple):
     """What is reached of a machine's peaks, and what the host takes beside.
 
     Shares: `memory` of a card's bandwidth when weights are read, `cache` when caches are copied and read,
-    `compute` of its dense operations, `bus` of a bus's line rate from pinned memory. Bytes per second: `disk`
-    from a file onto a card, `pageable` from host memory that is not pinned. Of a sum over several cards
-    (all-reduce) the share of their links' line rate, `nvlink`, and `between` cards that only a bus joins, and
-    seconds beside its bytes, `nvlink_call` and `between_call`. Factors of the host's time for a layer:
-    `host`, and `split` where layers lie on several devices. Seconds more for a layer with experts:
-    `mixture`, and `expert` for each that is chosen. Of an engine that serves by itself: seconds from its
-    `start` until it loads and those in which it is `compiled` and its graphs are captured, of each `step`
+    `compute` of its dense operations, `full` of those in fp32, `bus` of a bus's line rate from pinned memory.
+    Bytes per second: `disk` from a file onto a card, `pageable` from host memory that is not pinned. Of a sum
+    over several cards (all-reduce) the share of their links' line rate, `nvlink`, and `between` cards that
+    only a bus joins, and seconds beside its bytes, `nvlink_call` and `between_call`. Factors of the host's
+    time for a layer: `host`, and `split` where layers lie on several devices. Seconds more for a layer with
+    experts: `mixture`, and `expert` for each that is chosen. Of an engine that serves by itself: seconds from
+    its `start` until it loads and those in which it is `compiled` and its graphs are captured, of each `step`
     beside what the model takes, and of a `routed` layer of experts. `packed` is a factor of the rate at which
     what is stored of a scheme is multiplied, up to `fused` rows where kernels that need not dequantize first
     are to be had; `dequantizing` the share of a card's bandwidth that doing so reaches, `decoded` how many
@@ -27,6 +27,7 @@ class Pace(NamedTuple):
     memory: float
     cache: float
     compute: float
+    full: float
     host: float
     disk: float
     pageable: float
@@ -56,6 +57,9 @@ LIKELY: Final = Pace(
     cache=0.37,
     # 0.3 to 0.7 in practice; prompts of 2,048 to 131,072 tokens through 8 layers of 4,096 on an H200: 0.5.
     compute=0.5,
+    # QLoRA of 8 layers of 4,096 without autocast, 4,096 tokens, on an H200: 0.5 s a step, of which 0.3 in
+    # fp32 (benchmarks/results/gpu-NVIDIA-H200.json).
+    full=0.75,
     host=1.0,
     disk=2e9,  # assumed: a local NVMe drive
     pageable=10.7e9,  # an H200's machine, benchmarks/results/gpu-NVIDIA-H200.json
@@ -94,6 +98,7 @@ FAST: Final = Pace(
     memory=0.85,
     cache=0.75,  # batches of 32 on an RTX 4090, whose L2 is large (same source as `host`)
     compute=0.75,
+    full=0.95,
     host=0.38,  # a desktop's, beside an RTX 4090 (benchmarks/measured/bitsandbytes-0.45-speed.csv)
     disk=6.5e9,  # what the page cache gave there
     pageable=12e9,
@@ -119,6 +124,7 @@ SLOW: Final = Pace(
     memory=0.5,
     cache=0.28,
     compute=0.3,
+    full=0.5,
     # A layer of Llama-2-7B in fp16 took 1.73 ms beside an RTX 3090 (perf.md of github.com/h2oai/h2ogpt), and
     # 1.4 in the cloud, beside a T4 (same source).
     host=2.0,

@@ -39,12 +39,8 @@ from ullage.planning.task import UNCHANGED, Task
 from ullage.spec.role import Role
 from ullage.units import Estimate
 
-TRAIN_FACTOR: Final = 3.0
-"""A backward pass costs twice a forward pass; checkpointing adds one more forward. With frozen weights it
-costs once a forward pass, and layers are checkpointed always."""
-UPDATE_PASSES: Final = 7
-"""Times weights go by while AdamW steps: they, their gradients and both moments read, all but gradients
-written."""
+BACKWARD_FACTOR: Final = 3.0
+"""A backward pass through frozen weights costs once a forward pass, and layers are checkpointed always."""
 EAGER_SECONDS: Final = 0.8e-3
 """Host time per layer and step of an engine that captures no graphs: 22 ms of 28 layers, 19 of 24, beside an
 A800, where graphs took 13 and 6 (github.com/vllm-project/vllm-omni issue 7960)."""
@@ -158,14 +154,21 @@ def _computing(model: Architecture, task: Task, pace: Pace) -> Seconds:
     """Reading a prompt, writing, or a step of training."""
     work, slowdown = task.work, task.slowdown or pace.slowdown
     if work.activity == "update":
-        return _updating(model, task, pace).seconds(pace, UNCHANGED)
+        from ullage.planning.training_time import updated
+
+        stages = _stages(model, task, work.batch, 0.0, pace)
+        return updated(stages, model, task).seconds(pace, UNCHANGED)
     if work.activity == "decode":
         step = _writing(model, task, pace).seconds(pace, slowdown)
         return Seconds(step.value * work.new_tokens, step.bound)
-    read = _reading(model, task, pace).seconds(pace, slowdown)
-    if work.activity in ("train", "backward"):
-        factor = TRAIN_FACTOR + (1 if work.gradient_checkpointing else 0)
-        return Seconds(read.value * factor, read.bound)
+    reading = _reading(model, task, pace)
+    if work.activity == "train":
+        from ullage.planning.training_time import trained
+
+        return trained(reading, model, task).seconds(pace, slowdown)
+    read = reading.seconds(pace, slowdown)
+    if work.activity == "backward":
+        return Seconds(read.value * BACKWARD_FACTOR, read.bound)
     if work.activity == "prefill" or not work.new_tokens:
         return read
     step = _writing(model, task, pace).seconds(pace, slowdown)
@@ -223,13 +226,6 @@ def _masked(task: Task) -> bool:
     return task.work.caches and task.work.batch > 1 and task.kernel != "flash"
 
 
-def _updating(model: Architecture, task: Task, pace: Pace) -> Step:
-    """A step of the optimizer over all weights; of adapters it counts for nothing."""
-    whole = task.work.training is not None and task.work.training.whole
-    stages = _stages(model, task, task.work.batch, 0.0, pace)
-    return Step(stages, 0.0, 0, reads=UPDATE_PASSES if whole else 0)
-
-
 def _stages(model: Architecture, task: Task, positions: int, cache: float, pace: Pace) -> tuple[Stage, ...]:
     """What each device does of a pass over `positions` positions, which moves `cache` bytes of caches."""
     held, precision = task.held, task.precision
@@ -249,7 +245,9 @@ def _stages(model: Architecture, task: Task, positions: int, cache: float, pace:
         rate = gpu.operations.per_second * held.ranks
         share = weights / whole if whole else part
         unpacking = _unpacking(model, task, start, stop, gpu) if unpacks else None
-        stages.append(Stage(gpu.bandwidth, rate, share, weights / held.ranks, cache * part, unpacking))
+        full = gpu.full_operations * held.ranks
+        held_here = weights / held.ranks
+        stages.append(Stage(gpu.bandwidth, rate, share, held_here, cache * part, unpacking, full))
     return tuple(stages)
 
 

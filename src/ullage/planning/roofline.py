@@ -41,8 +41,8 @@ class Unpacking(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """What one card does of a pass: its peaks, its share of the operations, and the bytes that lie there; of
-    matrices that are unpacked first, `weights` are those of what they become."""
+    """What one card does of a pass: its peaks, `full` that of fp32, its share of the operations, and the
+    bytes that lie there; of matrices that are unpacked first, `weights` are those of what they become."""
 
     bandwidth: float
     operations: float
@@ -50,6 +50,7 @@ class Stage(NamedTuple):
     weights: float
     cache: float
     unpacking: Unpacking | None = None
+    full: float = 0.0
 
 
 class Seconds(NamedTuple):
@@ -61,8 +62,8 @@ class Seconds(NamedTuple):
 
 class Step(NamedTuple):
     """One forward pass: `host` seconds, expected, beside what the `stages` do in turn; `operations` of matrix
-    products, `moved` bytes of scores, `summed`, the seconds in which cards that share each layer add up what
-    they have, and `beside`, those that come to all of it."""
+    products, `full` of those in fp32 beside them, `moved` bytes of scores, `summed`, the seconds in which
+    cards that share each layer add up what they have, and `beside`, those that come to all of it."""
 
     stages: tuple[Stage, ...]
     host: float
@@ -71,6 +72,7 @@ class Step(NamedTuple):
     reads: int = 1
     summed: float = 0.0
     beside: float = 0.0
+    full: float = 0.0
 
     def seconds(self, pace: Pace, slowdown: Slowdown) -> Seconds:
         """At `pace`; the weights are read `reads` times."""
@@ -85,6 +87,7 @@ class Step(NamedTuple):
             read = self.reads * stage.weights / (bandwidth * rate)
             read += stage.cache / (stage.bandwidth * pace.cache)
             compute = self.operations * stage.share * slowdown.compute / (stage.operations * pace.compute)
+            compute += self.full * stage.share / (stage.full * pace.full) if self.full else 0.0
             reading += read + first
             computing += compute
             device += first + max(read, compute) + self.moved * stage.share / bandwidth

@@ -30,12 +30,14 @@ REFUSED_IN_LORA: Final = {
 }
 
 
-def _hyphened(value: object) -> object:
-    """transformers writes adamw_8bit, paged_adamw_8bit."""
+def _as_named_here(value: object) -> object:
+    """transformers writes adamw_torch, adamw_8bit, paged_adamw_8bit, and adamw_torch_fused for adamw."""
+    if value == "adamw_torch_fused":
+        return "adamw"
     return value.replace("_", "-") if isinstance(value, str) else value
 
 
-Optimizer = Literal["none", "sgd", "adamw", "adamw-8bit", "paged-adamw-8bit"]
+Optimizer = Literal["none", "sgd", "adamw", "adamw-torch", "adamw-8bit", "paged-adamw-8bit"]
 
 
 class Lora(Value):
@@ -61,7 +63,10 @@ class Training(Value):
     """A training step as transformers' Trainer takes it. All weights are trained, or with `lora` adapters
     beside them; `trainable_fraction` stands for adapters of which only their share is known."""
 
-    optimizer: Annotated[Optimizer, BeforeValidator(_hyphened)] = "adamw"
+    optimizer: Annotated[Optimizer, BeforeValidator(_as_named_here)] = Field(
+        default="adamw",
+        description="adamw: fused, as Trainer makes it; adamw-torch: torch.optim.AdamW as it is without that",
+    )
     lora: Lora | None = None
     mixed_precision: Literal["auto", "no", "fp16", "bf16"] = Field(
         default="auto", description="autocast; auto: in the compute dtype where that has 16 bits"

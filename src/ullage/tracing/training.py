@@ -26,7 +26,7 @@ STEP: Final = "the optimizer's step"
 SPANS: Final = {"train": (FORWARD, BACKWARD), "update": (STEP,)}
 """The stages of each span of a step that is planned by itself."""
 RATE: Final = 1e-4
-_MAKES: Final = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+_MAKES: Final = {"adamw": torch.optim.AdamW, "adamw-torch": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
 def train_step(

@@ -56,14 +56,19 @@ def falls_back(mixer: Attention | LatentAttention, flow: Flow, processor: bool) 
     return flow.broadcasts and mixer.heads > cached_heads(mixer)
 
 
+def plain_in_fp32(mixer: Attention, masked: bool, processor: bool) -> bool:
+    """Whether `sdpa` takes its plain implementation for fp32: of a card's kernels flash knows no fp32, the
+    memory-efficient one no grouped heads, which are expanded beside a mask alone (`use_gqa_in_sdpa`,
+    integrations/sdpa_attention.py of transformers 5.19)."""
+    return mixer.heads > mixer.kv_heads and not masked and not processor
+
+
 def makes_scores(kernel: str, mixer: object, width: int, masked: bool, processor: bool) -> bool:
-    """Whether such a layer's scores lie in memory: of kernels that make them, and of `sdpa` in fp32 (`width`
-    bytes an element) on a card, where heads are grouped and nothing is masked: flash knows no fp32, the
-    memory-efficient kernel no grouped heads."""
-    if not isinstance(mixer, Attention):
-        return kernel in QUADRATIC
-    plain = kernel == "sdpa" and mixer.heads > mixer.kv_heads and width == FULL
-    return kernel in QUADRATIC or (plain and not masked and not processor)
+    """Whether such a layer's scores lie in memory: of kernels that make them, and of `sdpa` that takes its
+    plain implementation for elements of `width` bytes."""
+    if kernel == "sdpa" and width == FULL and isinstance(mixer, Attention):
+        return plain_in_fp32(mixer, masked, processor)
+    return kernel in QUADRATIC
 
 
 class Call(NamedTuple):

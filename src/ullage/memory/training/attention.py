@@ -96,7 +96,7 @@ def _scored(m: Meter, code: Code, mixer: Attention, q: Symbol, k: Symbol, v: Sym
     found = op.scaled(m, op.matrix_product(m, q, k, scores))
     if code.layer.flow.soft_capped:
         found = op.scaled(m, found)
-        found = op.softmax(m, found, found.width)  # tanh keeps its result too
+        found = op.kept_result(m, found, found.width)  # tanh
         found = op.scaled(m, found)
     found = op.shifted(m, found)
     full = op.FULL if code.layer.flow.softmax == "fp32" or m.autocast else width

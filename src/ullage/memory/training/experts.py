@@ -29,9 +29,7 @@ def mixture(m: Meter, code: Code, part: Experts, mix: Mixture, x: Symbol) -> Sym
         return out
     if mix.gate is not None:
         share = linear(m, x, mix.gate)
-        shared = op.proportioned(
-            m, shared, op.softmax(m, share, share.width)
-        )  # a sigmoid keeps its result too
+        shared = op.proportioned(m, shared, op.kept_result(m, share, share.width))
     del logits, places
     return op.added(m, out, shared)
 
@@ -45,7 +43,7 @@ def _weights(m: Meter, code: Code, part: Experts, mix: Mixture, x: Symbol) -> tu
     if code.layer.flow.router == "sigmoid":
         x = op.cast(m, x, op.FULL)
         logits = linear(m, x, router if m.autocast else router._replace(width=op.FULL))
-        chances = op.softmax(m, logits, logits.width)  # a sigmoid keeps its result too
+        chances = op.kept_result(m, logits, logits.width)  # a sigmoid
         found = op.normalized(m, selected(m, chances, chosen, places), code.rows)
         return op.scaled(m, found), logits, places
     logits = linear(m, x, router)

@@ -27,10 +27,10 @@ def loss(m: Meter, scores: Scores, hidden: Symbol) -> Symbol:
     """The loss of normed states; what only variables hold is gone when it is there."""
     logits = linear(m, hidden, scores.head)
     if scores.capped:
-        logits = op.scaled(m, op.softmax(m, op.scaled(m, logits), logits.width))
+        logits = op.scaled(m, op.kept_result(m, op.scaled(m, logits), logits.width))
     full = op.cast(m, logits, op.FULL)
     given = op.copied(m, op.part(m, full, full.elements)) if scores.shifted else full
-    chances = op.softmax(m, given, op.FULL)
+    chances = op.kept_result(m, given, op.FULL)
     del full, given
     found = picked(m, chances)
     del chances

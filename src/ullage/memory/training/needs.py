@@ -20,7 +20,7 @@ from ullage.memory.training.code import Code
 from ullage.memory.training.linear import Matrix
 from ullage.memory.training.loss import Scores
 from ullage.memory.training.opaque import saved_feed_forward, saved_mixer
-from ullage.memory.training.optimizer import gradient_bytes, optimizer_bytes
+from ullage.memory.training.optimizer import gradient_bytes, optimizer_bytes, stepping_bytes
 from ullage.memory.training.parts import Proof, matrices, proof_of
 from ullage.memory.training.recipe import Recipe
 from ullage.memory.training.step import Manner, Moments, end_moments, layer_moments
@@ -36,6 +36,10 @@ ON_PROCESSOR: Final[Mapping[Proof, tuple[int, int]]] = {
 (benchmarks/training_steps.py)."""
 ON_CARDS: Final[Mapping[Proof, tuple[int, int]]] = {**ON_PROCESSOR, "steps": (92, 108)}
 """The same on a card, whose kernels' own workspaces no processor shows."""
+
+UNFIT: Final = 25
+"""High share, in percent of what the update makes, of segments beside those around temporaries: 48 together
+after a step of 768M parameters on an H200, 1 where layers were checkpointed (benchmarks/gpu_sections.py)."""
 
 
 class Step(NamedTuple):
@@ -81,7 +85,7 @@ def step_needs(step: Step, updates: bool) -> tuple[Need, ...]:
             # The embedding's gradient is made when that of the first layer is done.
             low = max(need.each.low - (embedded if step.recipe.training.whole else 0), 0)
             kept.append(need._replace(each=need.each._replace(low=low)))
-        return tuple(kept)
+        return (*kept, *_stepping(step))
     held, _ = model_bytes(step.architecture, step.one_pass, step.recipe.precision.element_bytes)
     positions = Interval.exactly(held + rows * (8 + 8) + _rotary(step))
     kept.append(Need("activations", (0,), positions, "derived", note="tokens, positions and masks"))
@@ -125,6 +129,17 @@ def _rotary(step: Step) -> int:
     return sum(2 * step.one_pass.new * head * step.recipe.precision.element_bytes for head, _ in found)
 
 
+def _beside(step: Step) -> bool:
+    """Whether what is trained stands beside the weights."""
+    training = step.recipe.training
+    return not training.whole and (training.lora is not None or step.recipe.precision.scheme is not None)
+
+
+def _trained_width(step: Step) -> int:
+    """Bytes an element of what is trained."""
+    return step.recipe.adapter if _beside(step) else step.recipe.width
+
+
 def _trained(step: Step, gradients: bool) -> Iterator[Need]:
     """Adapters, what is cast before training, optimizer state, and `gradients` where they are there."""
     architecture, recipe = step.architecture, step.recipe
@@ -134,8 +149,7 @@ def _trained(step: Step, gradients: bool) -> Iterator[Need]:
     ]
     parts += [(embedding_weights(architecture), (0,)), (head_weights(architecture), (last,))]
     training = recipe.training
-    beside = not training.whole and (training.lora is not None or recipe.precision.scheme is not None)
-    width = recipe.adapter if beside else recipe.width
+    beside, width = _beside(step), _trained_width(step)
     for weights, blocks in parts:
         tensors = recipe.trained(weights)
         cast = recipe.cast_elements(weights) * (FULL - recipe.precision.element_bytes)
@@ -151,6 +165,29 @@ def _trained(step: Step, gradients: bool) -> Iterator[Need]:
             size = Interval.exactly(sum(tensors) * width)
             found.append(Need("weights", blocks, size, "derived", note="adapters"))
         yield from (need for need in found if need.each.high)
+
+
+def _stepping(step: Step) -> Iterator[Need]:
+    """What the optimizer makes while it steps, when all activations are gone. A card that holds some layers
+    makes but their share, and is billed all."""
+    recipe, training = step.recipe, step.recipe.training
+    width = FULL if recipe.master else _trained_width(step)
+    sizes = [size for weights in _weights_in_order(step.architecture) for size in recipe.trained(weights)]
+    made = stepping_bytes(sizes, training, width, step.one_pass.processor)
+    if made:
+        every = tuple(range(len(step.architecture.layers) + 2))
+        yield temporary("optimizer", every, Interval.exactly(made), "the update; fused it makes none")
+        unused = Interval(0, 0, made * UNFIT // 100)
+        note = "segments of activations that the update does not fit into"
+        yield Need("fragmentation", every, unused, "assumed", "once", "reserved", note=note)
+
+
+def _weights_in_order(architecture: Architecture) -> Iterator[tuple[Weight, ...]]:
+    """Those of every block."""
+    yield embedding_weights(architecture)
+    for layer in architecture.layers:
+        yield layer.weights
+    yield head_weights(architecture)
 
 
 def _layers(step: Step) -> Iterator[_Block]:

@@ -261,7 +261,20 @@ def matrix_product(m: Meter, x: Symbol, y: Symbol, elements: int, width: int = 0
 
 
 def softmax(m: Meter, x: Symbol, width: int) -> Symbol:
-    """In `width` bytes an element: keeps its result."""
+    """In `width` bytes an element: keeps its result. On its way back a card first makes the product of that
+    and the gradient (softmax_backward_cuda_out, ATen/native/cuda/SoftMax.cu)."""
+    x = cast(m, x, width)
+    elements, beside = x.elements, 1 if m.processor else 2
+
+    def back(g: Symbol) -> list[Symbol | None]:
+        m.touch(beside * elements * width)
+        return [m.new(elements, width)]
+
+    return m.made(elements, width, [x], back, keeps=True)
+
+
+def kept_result(m: Meter, x: Symbol, width: int) -> Symbol:
+    """tanh, a sigmoid or a log-softmax, in `width` bytes an element: keeps its result."""
     x = cast(m, x, width)
     elements = x.elements
     return m.made(elements, width, [x], lambda g: [m.new(elements, width)], keeps=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Final
 
 from ullage.memory.forward.one_pass import FULL
@@ -26,7 +27,7 @@ def optimizer_bytes(tensors: Iterable[int], training: Training, width: int, mast
     """State of the optimizer with the fp32 copy it steps, (on the device, in unified memory).
 
     torch.optim keeps AdamW's moments in the parameter's dtype (`width`), over a `master` copy in fp32. SGD
-    here has no momentum and no state. Fused AdamW, which Trainer takes, makes nothing beside them.
+    here has no momentum and no state.
     """
     here = paged = 0
     for elements in tensors:
@@ -39,10 +40,25 @@ def optimizer_bytes(tensors: Iterable[int], training: Training, width: int, mast
     return here, paged
 
 
+def stepping_bytes(tensors: Sequence[int], training: Training, width: int, processor: bool) -> int:
+    """What a step makes beside parameters of `width` bytes an element, their gradients and its state.
+
+    torch.optim.AdamW that is not fused, on a card: the roots of all second moments at once, a copy of all
+    that is trained (`_multi_tensor_adam`, optim/adam.py of torch 2.13); on a processor, tensor by tensor, a
+    root and what it is divided to, beside what is left of the tensor before (`_single_tensor_adam`). Fused
+    AdamW, which Trainer takes, SGD and bitsandbytes' make nothing.
+    """
+    if training.optimizer != "adamw-torch":
+        return 0
+    if not processor:
+        return sum(tensors) * width
+    return max((before + 2 * size for before, size in pairwise((0, *tensors))), default=0) * width
+
+
 def _state(elements: int, training: Training, width: int) -> int:
     if training.optimizer in ("none", "sgd"):
         return 0
-    if training.optimizer == "adamw":
+    if training.optimizer in ("adamw", "adamw-torch"):
         return MOMENTS * elements * width
     if elements < SMALLEST_IN_8_BITS:
         return MOMENTS * elements * FULL

@@ -48,6 +48,11 @@ class Recipe(NamedTuple):
         return 0 if mixed == "no" else DTYPES[mixed]
 
     @property
+    def full(self) -> bool:
+        """Whether queries, keys and values are in fp32."""
+        return self.width == FULL and not self.autocast
+
+    @property
     def adapter(self) -> int:
         """Bytes of an element of an adapter."""
         lora = self.training.lora

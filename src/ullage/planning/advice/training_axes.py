@@ -20,8 +20,11 @@ def training_axes(workload: Workload, training: Training) -> Iterator[Axis]:
     """Checkpointing, the optimizer's bits, and what is trained."""
     if not workload.memory.enable_gradient_checkpointing:
         path, note = "memory.enable_gradient_checkpointing", "layers are computed twice: a third slower"
-        yield _axis("checkpoint", "same", path, "true", 0.0, note)
-    if training.optimizer == "adamw":
+        yield _axis("checkpoint", "same", path, "true", 0.0, note, slower=True)
+    if training.optimizer == "adamw-torch":
+        note = "its step in one kernel (fused=True), without a copy of what is trained"
+        yield _axis("fused", "same", "training.optimizer", "adamw", 0.0, note)
+    elif training.optimizer == "adamw":
         note = "optimizer state in 8 bits"
         yield _axis("optimizer", "lower", "training.optimizer", "adamw-8bit", OPTIMIZER_LOSS, note)
     if training.whole:
@@ -33,5 +36,7 @@ def training_axes(workload: Workload, training: Training) -> Iterator[Axis]:
         yield _axis("prepared", "lower", path, "false", UNPREPARED_LOSS, note)
 
 
-def _axis(name: str, family: Family, path: str, value: str, loss: float, note: str) -> Axis:
-    return Axis(name, family, (Step(name, value, ((path, value),), loss, note, slower=family == "same"),), 0)
+def _axis(
+    name: str, family: Family, path: str, value: str, loss: float, note: str, slower: bool = False
+) -> Axis:
+    return Axis(name, family, (Step(name, value, ((path, value),), loss, note, slower=slower),), 0)

@@ -1,0 +1,133 @@
+"""How long a step of training takes: a forward pass that goes back again, and the optimizer's step.
+
+Held against ten steps on an H200 (torch 2.11, transformers 5.17, peft; `training` of
+benchmarks/gpu_sections.py): all within low and high.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from ullage.facts.architecture import Architecture
+from ullage.memory.forward.one_pass import FULL
+from ullage.memory.needs import RECENT
+from ullage.memory.training.recipe import Recipe
+from ullage.memory.weights.tensors import distinct_layers, embedding_weights, head_weights
+from ullage.planning.roofline import SCORE_BYTES, Stage, Step, attention_operations, scores
+from ullage.planning.task import Task
+from ullage.spec.training import Training
+
+TRAIN_FACTOR: Final = 3
+"""A backward pass costs twice a forward pass; checkpointing adds one more forward. With frozen weights it
+costs once a forward pass, and what adapters and their casts move makes up for the rest."""
+ADAPTED_SECONDS: Final = 0.2e-3
+"""Host time of a forward pass for each weight with an adapter: casts, two products, a scale and a sum. 51 and
+67 ms a step of 8 layers with adapters beside all 7 weights, 1,024 tokens, on two machines with an H200."""
+AGAIN_SECONDS: Final = 2e-3
+"""Host time more for a checkpointed layer than to run it again: 15 ms for 4 layers, 28 and 73 for 8 with
+adapters (the same)."""
+STEPPED_SECONDS: Final = 30e-6
+"""Host time of an optimizer for each tensor that it steps. Assumed."""
+UPDATE_PASSES: Final = 7
+"""Times weights go by while fused AdamW steps: they, their gradients and both moments read, all but gradients
+written."""
+UNFUSED_PASSES: Final = 21
+"""The same of `_multi_tensor_adam` (optim/adam.py of torch 2.13), which calls eight kernels one by one."""
+BOTH_HALVES: Final = 2
+"""torch's plain attention multiplies what its mask hides too."""
+
+
+def trained(read: Step, model: Architecture, task: Task) -> Step:
+    """What a step takes of which one forward pass is `read`."""
+    work, recipe = task.work, _recipe(task)
+    factor = TRAIN_FACTOR + work.gradient_checkpointing
+    rows = work.batch * work.prompt_tokens
+    full, narrow, made = _in_fp32(read, model, task, recipe, factor)
+    host = read.host + ADAPTED_SECONDS * len(_adapted(model, recipe))
+    again = AGAIN_SECONDS * len(model.layers) if work.gradient_checkpointing else 0.0
+    if recipe.adapter == FULL and not recipe.autocast:
+        full += factor * 2 * rows * sum(_adapted(model, recipe))
+    return read._replace(
+        host=host * factor + again,
+        operations=narrow,
+        moved=max(read.moved, made) * factor,
+        reads=factor,
+        full=full,
+    )
+
+
+def _in_fp32(
+    read: Step, model: Architecture, task: Task, recipe: Recipe, factor: int
+) -> tuple[float, float, float]:
+    """Operations of a step in fp32, those in 16 bits, and bytes of scores that one pass makes for the first.
+
+    Beside quantized weights attention and the output layer are in fp32 where neither peft's casts are left
+    out nor autocast undoes them. Without any scheme all is."""
+    work, every = task.work, factor * read.operations
+    if not recipe.full:
+        return 0.0, every, 0.0
+    if recipe.precision.scheme is None:
+        return every, 0.0, _scores(model, task)
+    rows = work.batch * work.prompt_tokens
+    attended = work.batch * attention_operations(model, work.prompt_tokens, work.cached_tokens)
+    head = 2 * rows * model.hidden_size * model.vocab_size
+    made = _scores(model, task)
+    narrow = max(every - factor * (head + attended), 0.0)
+    # The output layer is frozen, and never run again: once forth and once back.
+    return 2 * head + factor * attended * (BOTH_HALVES if made else 1), narrow, made
+
+
+def _scores(model: Architecture, task: Task) -> float:
+    """Bytes of scores that a pass makes since no kernel takes its heads in fp32."""
+    if task.kernel != "sdpa" or task.held.slowest.gpu.abilities.processor:
+        return 0.0
+    keys = task.work.prompt_tokens + task.work.cached_tokens
+    made = scores(model, "sdpa", FULL, False, task.work.prompt_tokens, keys)
+    return task.work.batch * made * SCORE_BYTES
+
+
+def updated(stages: tuple[Stage, ...], model: Architecture, task: Task) -> Step:
+    """The optimizer's step; what it moves of adapters counts for nothing."""
+    recipe = _recipe(task)
+    training = recipe.training
+    tensors, size = _stepped(model, recipe)
+    host = 0.0 if training.optimizer == "none" else STEPPED_SECONDS * tensors
+    if not training.whole:
+        return Step(stages, host, 0, reads=0)
+    width = FULL if recipe.master else recipe.width
+    read = sum(stage.weights for stage in stages)
+    more = size * width / read if read else 1.0
+    stages = tuple(stage._replace(weights=stage.weights * more) for stage in stages)
+    passes = UNFUSED_PASSES if training.optimizer == "adamw-torch" else UPDATE_PASSES
+    return Step(stages, host, 0, reads=passes)
+
+
+def _recipe(task: Task) -> Recipe:
+    return Recipe(task.work.training or Training(), task.precision)
+
+
+@lru_cache(maxsize=RECENT)
+def _adapted(model: Architecture, recipe: Recipe) -> tuple[int, ...]:
+    """Elements of each adapter: of those of which only their share is known none, beside every linear layer;
+    () where all weights are trained."""
+    if recipe.training.whole:
+        return ()
+    lora = recipe.training.lora
+    found = []
+    for layer in model.layers:
+        for weight in layer.weights:
+            if lora is None and weight.role == "linear":
+                found.append(0)
+            elif lora is not None and recipe.targets(weight):
+                found.append(sum(recipe.trained((weight,))))
+    return tuple(found)
+
+
+@lru_cache(maxsize=RECENT)
+def _stepped(model: Architecture, recipe: Recipe) -> tuple[int, int]:
+    """How many tensors are trained, and elements of all."""
+    parts = [(layer.weights, len(blocks)) for layer, blocks in distinct_layers(model)]
+    parts += [(embedding_weights(model), 1), (head_weights(model), 1)]
+    sizes = [(recipe.trained(weights), count) for weights, count in parts]
+    return sum(len(each) * n for each, n in sizes), sum(sum(each) * n for each, n in sizes)
