@@ -11,22 +11,26 @@ class Pace(NamedTuple):
     """What is reached of a machine's peaks, and what the host takes beside.
 
     Shares: `memory` of a card's bandwidth when weights are read, `cache` when caches are copied and read,
-    `compute` of its dense operations, `full` of those in fp32, `bus` of a bus's line rate from pinned memory.
-    Bytes per second: `disk` from a file onto a card, `pageable` from host memory that is not pinned. Of a sum
-    over several cards (all-reduce) the share of their links' line rate, `nvlink`, and `between` cards that
-    only a bus joins, and seconds beside its bytes, `nvlink_call` and `between_call`. Factors of the host's
-    time for a layer: `host`, and `split` where layers lie on several devices. Seconds more for a layer with
-    experts: `mixture`, and `expert` for each that is chosen. Of an engine that serves by itself: seconds from
-    its `start` until it loads and those in which it is `compiled` and its graphs are captured, of each `step`
+    `compute` of its dense operations, `attention` of those for attention, `full` of both in fp32, `bus` of a
+    bus's line rate from pinned memory. Bytes per second: `disk` from a file onto a card, `pageable` from host
+    memory that is not pinned. Of a sum over several cards (all-reduce) the share of their links' line rate,
+    `nvlink`, and `between` cards that only a bus joins, and seconds beside its bytes, `nvlink_call` and
+    `between_call`. Factors of the host's time for a layer: `host`, and `split` where layers lie on several
+    devices. Seconds more for a layer with experts: `mixture`, and `expert` for each that is chosen;
+    `grouped` is how many times longer an operation of their products takes, `masked` one of attention with a
+    mask of padding (1 where no sequence is padded). Of an engine that serves by itself: seconds from its
+    `start` until it loads and those in which it is `compiled` and its graphs are captured, of each `step`
     beside what the model takes, and of a `routed` layer of experts. `packed` is a factor of the rate at which
     what is stored of a scheme is multiplied, up to `fused` rows where kernels that need not dequantize first
-    are to be had; `dequantizing` the share of a card's bandwidth that doing so reaches, `decoded` how many
-    elements one of its multiprocessors turns out a clock. `slowdown` is of a scheme that nobody published.
+    are to be had;
+    `dequantizing` the share of a card's bandwidth that doing so reaches, `decoded` how many elements one of
+    its multiprocessors turns out a clock. `slowdown` is of a scheme that nobody published.
     """
 
     memory: float
     cache: float
     compute: float
+    attention: float
     full: float
     host: float
     disk: float
@@ -39,6 +43,8 @@ class Pace(NamedTuple):
     split: float
     mixture: float
     expert: float
+    grouped: float
+    masked: float
     start: float
     compiled: float
     step: float
@@ -55,8 +61,10 @@ LIKELY: Final = Pace(
     # speed benchmark (A100, transformers 4.46; docs/accuracy.md).
     memory=0.66,
     cache=0.37,
-    # 0.3 to 0.7 in practice; prompts of 2,048 to 131,072 tokens through 8 layers of 4,096 on an H200: 0.5.
+    # 0.3 to 0.7 in practice; up to 131,072 positions through 8 layers of 4,096 on an H200: 0.48 to 0.51, and
+    # of prompts of 8,192 to 65,536 tokens 0.35 for attention (benchmarks/results/gpu_times-NVIDIA-H200.json).
     compute=0.5,
+    attention=0.35,
     # QLoRA of 8 layers of 4,096 without autocast, 4,096 tokens, on an H200: 0.5 s a step, of which 0.3 in
     # fp32 (benchmarks/results/gpu-NVIDIA-H200.json).
     full=0.75,
@@ -74,9 +82,14 @@ LIKELY: Final = Pace(
     between=0.4,
     between_call=20e-6,
     split=1.27,  # layers over several devices run under accelerate's hooks
-    # Assumed: one product of all experts that were chosen, as transformers 5 takes where it can.
-    mixture=0.3e-3,
+    # One product of all experts that were chosen, as transformers 5 takes where it can: of Mixtral-8x7B,
+    # Qwen3-30B-A3B, gpt-oss-20b and DeepSeek-V2-Lite on an H200 (same source), an operation of 768 columns
+    # 3.7 times as long as others, of 14,336 1.2 times.
+    mixture=0.45e-3,
     expert=0.0,
+    grouped=2.5,
+    # Batches of 8 x 16,384 and 32 x 4,096 tokens with a mask there: 5.5 and 5.7, both halves of it.
+    masked=5.5,
     # vLLM: 16 s until its configuration stood (github.com/vllm-project/vllm issue 44881); "init engine" of
     # ten published logs took 3 to 4 s without graphs, 19 to 540 with them, half of these 40 and less.
     start=20.0,
@@ -98,6 +111,7 @@ FAST: Final = Pace(
     memory=0.85,
     cache=0.75,  # batches of 32 on an RTX 4090, whose L2 is large (same source as `host`)
     compute=0.75,
+    attention=0.65,  # assumed: what FlashAttention-2 reaches on an A100
     full=0.95,
     host=0.38,  # a desktop's, beside an RTX 4090 (benchmarks/measured/bitsandbytes-0.45-speed.csv)
     disk=6.5e9,  # what the page cache gave there
@@ -108,8 +122,10 @@ FAST: Final = Pace(
     between=0.6,
     between_call=4e-6,  # one shot over a PCIe switch (same source)
     split=1.0,
-    mixture=0.1e-3,
+    mixture=0.2e-3,
     expert=0.0,
+    grouped=1.0,
+    masked=1.0,
     start=8.0,
     compiled=12.0,
     step=0.2e-3,  # scheduled while the card works
@@ -122,12 +138,13 @@ FAST: Final = Pace(
 )
 SLOW: Final = Pace(
     memory=0.5,
-    cache=0.28,
+    cache=0.25,  # static caches of 4.3 GB on an H200: 0.29 (same source)
     compute=0.3,
+    attention=0.2,
     full=0.5,
-    # A layer of Llama-2-7B in fp16 took 1.73 ms beside an RTX 3090 (perf.md of github.com/h2oai/h2ogpt), and
-    # 1.4 in the cloud, beside a T4 (same source).
-    host=2.0,
+    # A layer of Llama-2-7B in fp16 took 1.73 ms beside an RTX 3090 (perf.md of github.com/h2oai/h2ogpt), 1.4
+    # in the cloud, beside a T4 (same source), one of Gemma-2 1.77 beside an H200.
+    host=2.2,
     disk=0.4e9,  # assumed: a network drive
     pageable=5e9,
     bus=0.7,
@@ -136,8 +153,10 @@ SLOW: Final = Pace(
     between=0.15,  # assumed: where cards reach one another by host memory alone
     between_call=42e-6,  # eight RTX 4090, 8 bytes (github.com/NVIDIA/nccl issue 1530)
     split=1.6,
-    mixture=0.3e-3,
+    mixture=0.6e-3,
     expert=0.12e-3,  # assumed: one after the other, as where no such product is to be had
+    grouped=4.0,
+    masked=7.0,
     start=60.0,
     compiled=300.0,
     step=8e-3,  # before 0.8

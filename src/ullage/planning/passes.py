@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from ullage.facts.architecture import Architecture, Experts, Model
+from ullage.facts.architecture import Architecture, Experts, LatentAttention, Layer, Model, Recurrent
 from ullage.facts.diffusion import Pipeline
 from ullage.facts.dtypes import DTYPES, SHORT_NAMES
 from ullage.facts.gpu import Gpu
 from ullage.memory.forward.cache import unpacked_bytes
-from ullage.memory.forward.recurrence import SCANNED
+from ullage.memory.forward.one_pass import FULL
 from ullage.memory.forward.window import image_tokens
 from ullage.memory.needs import RECENT
 from ullage.memory.weights.reading import (
@@ -32,9 +32,11 @@ from ullage.planning.roofline import (
     Unpacking,
     attention_operations,
     cache_traffic,
+    products,
     scores,
     sum_seconds,
 )
+from ullage.planning.scan_time import is_untimed, scan_bytes, scan_seconds
 from ullage.planning.task import UNCHANGED, Task
 from ullage.spec.role import Role
 from ullage.units import Estimate
@@ -44,6 +46,11 @@ BACKWARD_FACTOR: Final = 3.0
 EAGER_SECONDS: Final = 0.8e-3
 """Host time per layer and step of an engine that captures no graphs: 22 ms of 28 layers, 19 of 24, beside an
 A800, where graphs took 13 and 6 (github.com/vllm-project/vllm-omni issue 7960)."""
+LATENT_HOST: Final = 1.4
+DELTA_HOST: Final = 2.8
+"""How many times as long as of a usual layer the host takes to start a layer with latent attention, and one
+with a gated delta net without its kernels: 6 layers of DeepSeek-V2-Lite, 4 of Qwen3-Next beside 8 of Llama on
+an H200's machine (benchmarks/results/gpu_times-NVIDIA-H200.json)."""
 SUMS: Final = 2
 """All-reduces of a layer whose matrices several cards share: after its mixer and after its feed-forward
 (Shoeybi et al. 2019, arXiv 1909.08053)."""
@@ -59,15 +66,9 @@ def pass_time(task: Task) -> tuple[Estimate, Bound] | None:
 
 
 def scans(model: Model | None, work: Work) -> bool:
-    """Whether torch scans positions one after the other, or chunk by chunk: that takes as long as so many
-    calls, many times what the operations would, and no measurement says how long."""
+    """Whether torch scans positions in a way of which no measurement says how long it takes."""
     several = work.activity in ("prefill", "train", "backward") and work.prompt_tokens > 1
-    return several and isinstance(model, Architecture) and _has_scans(model)
-
-
-@lru_cache(maxsize=RECENT)
-def _has_scans(model: Architecture) -> bool:
-    return any(layer.recurrent is not None and layer.recurrent.kind in SCANNED for layer in model.layers)
+    return several and isinstance(model, Architecture) and is_untimed(model)
 
 
 @lru_cache(maxsize=256)
@@ -159,19 +160,19 @@ def _computing(model: Architecture, task: Task, pace: Pace) -> Seconds:
         stages = _stages(model, task, work.batch, 0.0, pace)
         return updated(stages, model, task).seconds(pace, UNCHANGED)
     if work.activity == "decode":
-        step = _writing(model, task, pace).seconds(pace, slowdown)
+        step = _in_full(_writing(model, task, pace), task).seconds(pace, slowdown)
         return Seconds(step.value * work.new_tokens, step.bound)
     reading = _reading(model, task, pace)
     if work.activity == "train":
         from ullage.planning.training_time import trained
 
         return trained(reading, model, task).seconds(pace, slowdown)
-    read = reading.seconds(pace, slowdown)
+    read = _in_full(reading, task).seconds(pace, slowdown)
     if work.activity == "backward":
         return Seconds(read.value * BACKWARD_FACTOR, read.bound)
     if work.activity == "prefill" or not work.new_tokens:
         return read
-    step = _writing(model, task, pace).seconds(pace, slowdown)
+    step = _in_full(_writing(model, task, pace), task).seconds(pace, slowdown)
     return Seconds(read.value + step.value * work.new_tokens, step.bound)
 
 
@@ -179,19 +180,44 @@ def _reading(model: Architecture, task: Task, pace: Pace) -> Step:
     """The prompts of a batch, in as many passes as there are chunks."""
     work = task.work
     new = work.prompt_tokens + image_tokens(model, work)
-    operations = 2 * model.active_parameters * new + attention_operations(model, new, work.cached_tokens)
-    operations = work.batch * (operations + _tower_operations(model, work))
+    every = work.logits == "all" or work.activity in ("train", "backward")
+    chosen = new if every else int(work.logits == "last")
+    operations = products(model, new, chosen, _weighed(task, pace)) + _tower_operations(model, work)
     chunks = max(-(-new // work.chunk_tokens) if work.chunk_tokens else 1, 1)
     own = task.role.runs_with.memory == "process"  # an engine with kernels of its own makes no scores
     keys, width = new + work.cached_tokens, task.precision.element_bytes
-    made = work.batch * scores(model, task.kernel, width, _masked(task), new, keys) * SCORE_BYTES * own
+    made = scores(model, task.kernel, width, _masked(task), new, keys) * SCORE_BYTES + scan_bytes(model, new)
+    made = float(made) * work.batch * own
     positions = work.batch * -(-new // chunks)
     # Each chunk reads what those before it left: of all of it, half on average.
     before = float(task.needs.read[1]) * new / max(new + work.new_tokens, 1) * (chunks - 1) / 2
-    stages = _stages(model, task, positions, before * _traffic(model, task, new), pace)
-    host = chunks * _host(model, task, positions, pace)
+    stages = _stages(model, task, positions, before * _traffic(model, task, pace, new), pace)
+    host = chunks * _host(model, task, positions, pace) + scan_seconds(model, new) * own
     summed = _summed(model, task, work.batch * new, chunks, pace)
-    return Step(stages, host, operations, made, chunks, summed, chunks * _beside(model, task, pace))
+    step = Step(
+        stages, host, work.batch * operations, made, chunks, summed, chunks * _beside(model, task, pace)
+    )
+    return step._replace(attended=_attended(model, task, pace, new))
+
+
+def _attended(model: Architecture, task: Task, pace: Pace, new: int) -> float:
+    """Operations of attention over the prompts of a batch, as its fastest kernel would do them: one that
+    takes a mask multiplies what is masked too, and more slowly."""
+    own = task.role.runs_with.memory == "process"
+    slower = pace.masked if own and _masked(task) and task.kernel == "sdpa" else 1.0
+    return task.work.batch * attention_operations(model, new, task.work.cached_tokens) * slower
+
+
+def _weighed(task: Task, pace: Pace) -> float:
+    """How much longer than others products of experts take, for an operation."""
+    return pace.grouped if task.role.runs_with.memory == "process" else 1.0
+
+
+def _in_full(step: Step, task: Task) -> Step:
+    """The same where a card computes in fp32, without its tensor cores (torch's default)."""
+    if task.precision.element_bytes < FULL or task.held.slowest.gpu.abilities.processor:
+        return step
+    return step._replace(operations=0.0, attended=0.0, full=step.operations + step.attended)
 
 
 def _writing(model: Architecture, task: Task, pace: Pace) -> Step:
@@ -200,23 +226,25 @@ def _writing(model: Architecture, task: Task, pace: Pace) -> Step:
     cache = float(task.needs.read[1])
     before = work.cached_tokens + work.prompt_tokens + image_tokens(model, work)
     cache *= (before + work.new_tokens / 2) / max(before + work.new_tokens, 1)
-    traffic = _traffic(model, task, before + work.new_tokens)
+    traffic = _traffic(model, task, pace, before + work.new_tokens)
     stages = _stages(model, task, work.batch, cache * traffic, pace)
     return Step(
         stages,
         _host(model, task, work.batch, pace),
-        2 * model.active_parameters * work.batch,
+        products(model, work.batch, work.batch, _weighed(task, pace)),
         summed=_summed(model, task, work.batch, 1, pace),
         beside=_beside(model, task, pace),
     )
 
 
-def _traffic(model: Architecture, task: Task, tokens: int) -> float:
-    """How often the bytes of a cache of so many tokens are moved by a pass that reads it."""
+def _traffic(model: Architecture, task: Task, pace: Pace, tokens: int) -> float:
+    """How often the bytes of a cache of so many tokens are moved by a pass that reads it; sequences of one
+    length have no mask, and their heads stay grouped, but in a static cache, which has room behind them."""
     if task.role.runs_with.memory != "process":
         return 1.0
-    expands = task.repeats or _masked(task) or task.kernel not in ("flash", "sdpa")
     kind, width = task.role.cache.kind, task.precision.element_bytes
+    padded = _masked(task) and (pace.masked > 1 or kind == "static")
+    expands = task.repeats or padded or task.kernel not in ("flash", "sdpa")
     unpacked = unpacked_bytes(task.role.cache, width, tokens) if kind == "quantized" else 0.0
     return cache_traffic(model, expands, kind != "static", unpacked)
 
@@ -285,10 +313,20 @@ def _host(model: Architecture, task: Task, positions: int, pace: Pace) -> float:
         more = slowdown.host - 1 + slowdown.unpacking * _dequantizes(task, positions, pace)
         seconds += layer * more * quantized_layers(model, task.precision)
     for each, blocks in distinct_layers(model):
+        seconds += len(blocks) * layer * (_longer(each) - 1)
         if isinstance(each.feed_forward, Experts):
             chosen = chosen_experts(each.feed_forward, positions)
             seconds += len(blocks) * (pace.mixture + pace.expert * chosen)
     return seconds * (pace.split if task.held.several else 1.0)
+
+
+def _longer(layer: Layer) -> float:
+    """How many times as long as a usual layer's it takes to start all of one's operations."""
+    if isinstance(layer.mixer, LatentAttention):
+        return LATENT_HOST
+    if isinstance(layer.mixer, Recurrent) and layer.mixer.kind == "gated_delta":
+        return DELTA_HOST
+    return 1.0
 
 
 def _beside(model: Architecture, task: Task, pace: Pace) -> float:

@@ -11,12 +11,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from ullage.facts.architecture import Architecture, Attention, LatentAttention
+from ullage.facts.architecture import Architecture, Attention, Experts, LatentAttention
 from ullage.facts.gpu import Gpu
 from ullage.facts.quantization.scheme import Slowdown
 from ullage.memory.forward.attention import makes_scores
 from ullage.memory.forward.cache import key_value_widths
 from ullage.memory.needs import RECENT
+from ullage.memory.weights.tensors import distinct_layers
 from ullage.planning.pace import Pace
 from ullage.planning.phase_time import Bound
 
@@ -62,8 +63,9 @@ class Seconds(NamedTuple):
 
 class Step(NamedTuple):
     """One forward pass: `host` seconds, expected, beside what the `stages` do in turn; `operations` of matrix
-    products, `full` of those in fp32 beside them, `moved` bytes of scores, `summed`, the seconds in which
-    cards that share each layer add up what they have, and `beside`, those that come to all of it."""
+    products, `attended` of attention, `full` of either in fp32 beside them, `moved` bytes of scores,
+    `summed`, the seconds in which cards that share each layer add up what they have, and `beside`, those that
+    come to all of it."""
 
     stages: tuple[Stage, ...]
     host: float
@@ -73,6 +75,7 @@ class Step(NamedTuple):
     summed: float = 0.0
     beside: float = 0.0
     full: float = 0.0
+    attended: float = 0.0
 
     def seconds(self, pace: Pace, slowdown: Slowdown) -> Seconds:
         """At `pace`; the weights are read `reads` times."""
@@ -87,6 +90,7 @@ class Step(NamedTuple):
             read = self.reads * stage.weights / (bandwidth * rate)
             read += stage.cache / (stage.bandwidth * pace.cache)
             compute = self.operations * stage.share * slowdown.compute / (stage.operations * pace.compute)
+            compute += self.attended * stage.share / (stage.operations * pace.attention)
             compute += self.full * stage.share / (stage.full * pace.full) if self.full else 0.0
             reading += read + first
             computing += compute
@@ -144,6 +148,27 @@ def _all_heads(mixer: Attention | LatentAttention) -> int:
     if isinstance(mixer, LatentAttention):
         return mixer.heads * (mixer.nope_dim + mixer.rope_dim + mixer.value_dim)
     return mixer.heads * (mixer.head_dim + mixer.value_dim)
+
+
+@lru_cache(maxsize=RECENT)
+def _multiplied(architecture: Architecture) -> tuple[float, float, int]:
+    """Elements that a position is multiplied with: of layers, of the experts that it chooses, of the output
+    layer. An embedding is looked up, and counts where it is the output layer too."""
+    layers = experts = 0.0
+    for layer, blocks in distinct_layers(architecture):
+        routed = sum(weight.elements for weight in layer.weights if weight.routed)
+        layers += len(blocks) * (sum(weight.elements for weight in layer.weights) - routed)
+        if isinstance(layer.feed_forward, Experts):
+            experts += len(blocks) * routed * layer.feed_forward.active / layer.feed_forward.count
+    head = architecture.head or [e for e in architecture.embeddings if e.shape[0] == architecture.vocab_size]
+    return layers, experts, sum(weight.elements for weight in head)
+
+
+def products(architecture: Architecture, positions: int, chosen: int, grouped: float = 1.0) -> float:
+    """Of the matrix products of so many positions, of which `chosen` go through the output layer; those of
+    experts count `grouped` times."""
+    layers, experts, head = _multiplied(architecture)
+    return 2 * ((layers + grouped * experts) * positions + head * chosen)
 
 
 @lru_cache(maxsize=4096)

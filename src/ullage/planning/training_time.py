@@ -14,7 +14,7 @@ from ullage.memory.forward.one_pass import FULL
 from ullage.memory.needs import RECENT
 from ullage.memory.training.recipe import Recipe
 from ullage.memory.weights.tensors import distinct_layers, embedding_weights, head_weights
-from ullage.planning.roofline import SCORE_BYTES, Stage, Step, attention_operations, scores
+from ullage.planning.roofline import SCORE_BYTES, Stage, Step, scores
 from ullage.planning.task import Task
 from ullage.spec.training import Training
 
@@ -43,39 +43,36 @@ def trained(read: Step, model: Architecture, task: Task) -> Step:
     work, recipe = task.work, _recipe(task)
     factor = TRAIN_FACTOR + work.gradient_checkpointing
     rows = work.batch * work.prompt_tokens
-    full, narrow, made = _in_fp32(read, model, task, recipe, factor)
+    read = read._replace(operations=read.operations * factor, attended=read.attended * factor)
+    read, made = _in_fp32(read, model, task, recipe, factor)
+    full = read.full
     host = read.host + ADAPTED_SECONDS * len(_adapted(model, recipe))
     again = AGAIN_SECONDS * len(model.layers) if work.gradient_checkpointing else 0.0
     if recipe.adapter == FULL and not recipe.autocast:
         full += factor * 2 * rows * sum(_adapted(model, recipe))
     return read._replace(
         host=host * factor + again,
-        operations=narrow,
         moved=max(read.moved, made) * factor,
         reads=factor,
         full=full,
     )
 
 
-def _in_fp32(
-    read: Step, model: Architecture, task: Task, recipe: Recipe, factor: int
-) -> tuple[float, float, float]:
-    """Operations of a step in fp32, those in 16 bits, and bytes of scores that one pass makes for the first.
+def _in_fp32(read: Step, model: Architecture, task: Task, recipe: Recipe, factor: int) -> tuple[Step, float]:
+    """The step with what it does in fp32 said apart, and bytes of scores that one pass makes for that.
 
     Beside quantized weights attention and the output layer are in fp32 where neither peft's casts are left
     out nor autocast undoes them. Without any scheme all is."""
-    work, every = task.work, factor * read.operations
     if not recipe.full:
-        return 0.0, every, 0.0
+        return read, 0.0
+    work, made = task.work, _scores(model, task)
     if recipe.precision.scheme is None:
-        return every, 0.0, _scores(model, task)
-    rows = work.batch * work.prompt_tokens
-    attended = work.batch * attention_operations(model, work.prompt_tokens, work.cached_tokens)
-    head = 2 * rows * model.hidden_size * model.vocab_size
-    made = _scores(model, task)
-    narrow = max(every - factor * (head + attended), 0.0)
+        return read._replace(operations=0.0, attended=0.0, full=read.operations + read.attended), made
+    head = 2 * work.batch * work.prompt_tokens * model.hidden_size * model.vocab_size
     # The output layer is frozen, and never run again: once forth and once back.
-    return 2 * head + factor * attended * (BOTH_HALVES if made else 1), narrow, made
+    full = 2 * head + read.attended * (BOTH_HALVES if made else 1)
+    narrow = max(read.operations - factor * head, 0.0)
+    return read._replace(operations=narrow, attended=0.0, full=full), made
 
 
 def _scores(model: Architecture, task: Task) -> float:
