@@ -73,6 +73,7 @@ def measure(sections: list[str], seconds: float, kept: Path | None) -> None:
             run_section(section, rows_file, min(left, gpu_sections.SECTIONS[section].seconds))
             took[section] = round(time.monotonic() - since, 1)
         rows = [json.loads(line) for line in rows_file.read_text().splitlines()]
+    rows, sections_made = with_kept(made, rows, took)
     failed = [row for row in rows if "error" in row]
     levels = [dict(phase) for row in rows for phase in row.get("phases", ())]
     figures = {
@@ -82,7 +83,8 @@ def measure(sections: list[str], seconds: float, kept: Path | None) -> None:
         "driver": driver(),
         "cuda": torch.version.cuda,
         "seconds": took,
-        "left_out": [each for each in sections if each not in took],
+        "sections": sections_made,
+        "left_out": [each for each in gpu_sections.SECTIONS if each not in sections_made],
         "summary": {
             level: extract_memory.summary_of(levels, level)
             for level in LEVELS
@@ -93,6 +95,19 @@ def measure(sections: list[str], seconds: float, kept: Path | None) -> None:
     }
     claims = extract_memory.none_above(figures["summary"])
     made.write(figures, claims | {"everything that was tried ran": not failed})
+
+
+def with_kept(
+    made: result_file.Measurement, rows: list[dict], took: dict[str, float]
+) -> tuple[list[dict], dict[str, dict]]:
+    """The rows with those of sections that were not measured now, as the result file has them; of which day
+    and commit each section is."""
+    now = {name: {"date": made.date, "commit": made.commit, "seconds": took[name]} for name in took}
+    before: dict = {"rows": [], "sections": {}}
+    if made.file.exists():
+        before = result_file.read(made.file).figures
+    kept = {name: each for name, each in before.get("sections", {}).items() if name not in now}
+    return rows + [row for row in before["rows"] if row["section"] in kept], kept | now
 
 
 def run_section(section: str, rows: Path, seconds: float) -> None:

@@ -604,6 +604,5 @@ SECTIONS = {
     "pool": Section(pool, 60),
     "copies": Section(copies, 30),
     "captures": Section(captures, 45),
-    "unpacked": Section(gpu_times.unpacked, 60),
     "matrix": Section(matrix, 300),
 }

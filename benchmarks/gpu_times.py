@@ -196,11 +196,6 @@ def scanned(_folder: Path) -> Todo:
     return cases([Case(name, *size, new=8) for name in names for size in sizes])
 
 
-def unpacked(_folder: Path) -> Todo:
-    """A cache that is quantized, which needs optimum-quanto."""
-    return cases([Case("Llama-3.1-8B", batch, 4096, cache="quantized") for batch in (1, 8)])
-
-
 def cases(found: list[Case]) -> Todo:
     for case in found:
         yield str(case), partial(measure, case)
@@ -272,12 +267,10 @@ def masked(case: Case, more: int) -> Row:
 
 
 def cache_of(case: Case, model: Any) -> Any:
-    from transformers import QuantizedCache, StaticCache
+    from transformers import StaticCache
 
     if case.cache == "static":
         return StaticCache(model.config, max_cache_len=case.prompt + case.new + 2)
-    if case.cache == "quantized":
-        return QuantizedCache("quanto", model.config, nbits=4)
     return None
 
 

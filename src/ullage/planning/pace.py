@@ -62,7 +62,7 @@ LIKELY: Final = Pace(
     memory=0.66,
     cache=0.37,
     # 0.3 to 0.7 in practice; up to 131,072 positions through 8 layers of 4,096 on an H200: 0.48 to 0.51, and
-    # of prompts of 8,192 to 65,536 tokens 0.35 for attention (benchmarks/results/gpu_times-NVIDIA-H200.json).
+    # of prompts of 8,192 to 65,536 tokens 0.35 for attention (benchmarks/results/gpu-NVIDIA-H200.json).
     compute=0.5,
     attention=0.35,
     # QLoRA of 8 layers of 4,096 without autocast, 4,096 tokens, on an H200: 0.5 s a step, of which 0.3 in

@@ -50,7 +50,7 @@ LATENT_HOST: Final = 1.4
 DELTA_HOST: Final = 2.8
 """How many times as long as of a usual layer the host takes to start a layer with latent attention, and one
 with a gated delta net without its kernels: 6 layers of DeepSeek-V2-Lite, 4 of Qwen3-Next beside 8 of Llama on
-an H200's machine (benchmarks/results/gpu_times-NVIDIA-H200.json)."""
+an H200's machine (benchmarks/results/gpu-NVIDIA-H200.json)."""
 SUMS: Final = 2
 """All-reduces of a layer whose matrices several cards share: after its mixer and after its feed-forward
 (Shoeybi et al. 2019, arXiv 1909.08053)."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 from ullage.units import NO_TIME, Estimate
 
-Bound = Literal["memory", "compute", "host", "link", "load", "unknown"]
+Bound = Literal["memory", "compute", "host", "link", "load", "disk", "unknown"]
 TimeBasis = Literal["derived", "assumed", "measured", "unknown"]
 
 

@@ -1,7 +1,7 @@
 """How long torch goes through a prompt's recurrent states, where no kernel of mamba-ssm or fla is installed.
 
 Held against layers of Mamba-2.8B, Mamba2-2.7B and Qwen3-Next on an H200 (torch 2.11, transformers 5.17;
-benchmarks/results/gpu_times-NVIDIA-H200.json).
+benchmarks/results/gpu-NVIDIA-H200.json).
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from ullage.planning.passes import expected_seconds, pass_time
 from ullage.planning.phase_time import Bound, PhaseTime, TimeBasis
 from ullage.planning.place import Assigned, Off, OnDevice
 from ullage.planning.placement import Placement
+from ullage.planning.storing import stored_with, storing
 from ullage.planning.task import UNCHANGED, Held, Task
 from ullage.units import Estimate
 
@@ -37,7 +38,8 @@ def phase_times(
     is not known."""
     times = []
     known: dict[Task, tuple[Estimate, Bound] | None] = {}
-    for phase, task in zip(demand.phases, tasks(demand, placement, devices), strict=True):
+    stored = storing(demand)
+    for at, (phase, task) in enumerate(zip(demand.phases, tasks(demand, placement, devices), strict=True)):
         if task is None:
             if phase.running in placement:
                 times.append(PhaseTime(phase.name, None, None, None, "unknown", "unknown"))
@@ -51,6 +53,9 @@ def phase_times(
         if past is not None:
             seconds, basis, source = past.seconds, "measured", past.source
         whole = None if seconds is None else seconds * phase.passes_of(examples)
+        if seconds is not None and whole is not None and past is None:
+            seconds, whole, longer = stored_with(seconds, whole, stored.get(at))
+            bound = "disk" if longer else bound
         rate = None if seconds is None else seconds.per(_tokens(task.work, task.model))
         times.append(PhaseTime(name, seconds, whole, rate, bound, basis, source))
     return tuple(times)
@@ -95,7 +100,8 @@ def total_seconds(
     total = 0.0
     spent: dict[str, float] = {}
     unknown: dict[str, None] = {}
-    for phase, task in zip(demand.phases, tasks(demand, placement, devices), strict=True):
+    stored = storing(demand)
+    for at, (phase, task) in enumerate(zip(demand.phases, tasks(demand, placement, devices), strict=True)):
         if task is None:
             if phase.running in placement:
                 unknown[phase.running] = None
@@ -106,6 +112,8 @@ def total_seconds(
             unknown[phase.running] = None
         else:
             whole = seconds * phase.passes_of(examples)
+            if past is None and at in stored:
+                whole += stored[at].expected
             total += whole
             spent[phase.running] = spent.get(phase.running, 0.0) + whole
     return total, spent, tuple(unknown)
