@@ -37,7 +37,8 @@ def test_nothing_is_wrong_with_its_cards_and_a_small_file_can_be_run(found):
     (part,) = [part for part in found.parts if part.name == "cards"]
     assert [each for each in part.findings if each.state == "problem"] == []
     tiny = {"model": "ullage:tiny"}
-    file = {"kind": "assistant", "roles": dict.fromkeys(("router", "voice", "near"), tiny), "assistant": {}} | {"prompt_tokens": 256, "new_tokens": 32}
+    file = {"kind": "assistant", "roles": dict.fromkeys(("router", "voice", "near"), tiny), "assistant": {}}
+    file |= {"prompt_tokens": 256, "new_tokens": 32}
     readiness = ullage.doctor(file, quick=True).file
     assert readiness.runs
     assert readiness.fits

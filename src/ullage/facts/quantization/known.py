@@ -35,8 +35,8 @@ INT8: Final = Scheme(
     # Tokens of 1 to 128 sequences through 8 layers of 4,096 beside an H200 took 3.7 to 4.6 times as long as
     # in bf16, prompts 1.9 times (benchmarks/results/gpu-NVIDIA-H200.json), of 80 beside an H100 3.3 times
     # what is usual in bf16 (benchmarks/measured/bitsandbytes-0.45-speed.csv); at which rate it reads is
-    # assumed. Of the parts of a product those for outliers are two fifths: transformers' threshold is 6.0, and
-    # 0.0 leaves them out (same source).
+    # assumed. Of the parts of a product those for outliers are two fifths: transformers' threshold is 6.0,
+    # and 0.0 leaves them out (same source).
     slowdown=Slowdown(host=3.5, memory=0.6, compute=2.0, of="an H200"),
     product=QuantizedInput(input=1, result=4, gives="fp16"),  # backends/cuda/ops.py of bitsandbytes 0.50
     least_capability=(7, 5),  # bitsandbytes 0.50, installation guide
