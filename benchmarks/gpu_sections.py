@@ -591,7 +591,7 @@ def pool(folder: Path) -> Todo:
 
 
 SECTIONS = {
-    "smoke": Section(smoke, 150),
+    "smoke": Section(smoke, 260),
     "reading": Section(gpu_moving.reading, 60),
     "batches": Section(gpu_times.batches, 90),
     "caches": Section(gpu_times.caches, 60),

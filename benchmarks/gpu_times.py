@@ -334,7 +334,7 @@ def build(case: Case, config: Any) -> Any:
     return model.eval()
 
 
-def plan_of(case: Case, config: Any, **more: Any) -> dict[str, Row]:
+def plan_of(case: Case, config: Any, gpus: str | None = None) -> dict[str, Row]:
     """Low, expected and high seconds of every phase of the case's plan, by activity."""
     import ullage
 
@@ -350,9 +350,8 @@ def plan_of(case: Case, config: Any, **more: Any) -> dict[str, Row]:
                 "new_tokens": case.new,
                 "examples": case.batch,
                 "extract": {"input": "texts.jsonl", "generate": True},
-                **more,
             },
-            GPUS,
+            gpus or GPUS,
         )
     found = {}
     for each in plan.times:

@@ -306,8 +306,8 @@ def test_a_search_traces_no_pass_that_it_has_no_time_for(monkeypatch):
     assert {*asked} == as_it_is
     assert short.entries
     assert short.search.left > 0
-    ullage.advise(plan, keep=["budget", "roles.*.engine"], limit=ullage.SearchLimit(1500, 10))
-    assert len({*asked} - as_it_is) == 1
+    ullage.advise(plan, keep=["roles.*.engine"], limit=ullage.SearchLimit(8000, 20))
+    assert {*asked} > as_it_is
 
 
 def forget():

@@ -305,7 +305,7 @@ def test_the_page_s_example_is_what_is_planned():
     plan = ullage.plan_cluster(ullage.load(FILE), "4x(8xL4; spot 0.5/h)", partition=136)
     assert f"in `B = {plan.steady.expected:,.0f}` s" in page
     assert f"= {plan.records_per_second.expected:.1f}` records a second" in page
-    assert f"`t = 0.03 + 0.090 + 30.2 = {plan.slow_end:.1f}`" in page
+    assert f"`t = 0.03 + 0.090 + 31.2 = {plan.slow_end:.1f}`" in page
 
 
 def test_every_interval_holds_its_expectation_and_the_page_says_them():

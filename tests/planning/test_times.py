@@ -1,6 +1,7 @@
 """What a plan says of time."""
 
 import pytest
+import result_file
 import time_accuracy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -202,3 +203,85 @@ def test_the_last_batch_of_a_run_is_a_pass_too(examples, passes):
     ]
     assert found == pytest.approx([passes] * len(found))
     assert found
+
+
+def of(precision="bf16", batch=1, model="meta-llama/Llama-3.1-8B-Instruct", **more):
+    """Times of reading 512 tokens and writing 32 on an H200, by phase."""
+    role = {"model": model, "precision": precision, **more.pop("role", {})}
+    workload = {"kind": "extract", "roles": {"model": role}, "batch": batch, "prompt_tokens": 512}
+    workload |= {"new_tokens": 32, "examples": batch, "extract": {"input": "texts.jsonl", "generate": True}}
+    plan = ullage.plan(workload | more, "1xH200", advice=False)
+    return {time.phase.split()[-1]: time.seconds for time in plan.times}
+
+
+def test_every_time_measured_on_a_card_lies_within_what_is_planned_of_it():
+    """The last run's rows were measured when constants had been set by those of two others."""
+    import gpu_times
+
+    rows = [row for row in result_file.figures("gpu-NVIDIA-H200")["rows"] if "timed" in row]
+    cases = [gpu_times.batches, gpu_times.caches, gpu_times.experts, gpu_times.scanned]
+    by_name = {name: work.args[0] for each in cases for name, work in each(None)}
+    assert len(rows) > 50
+    outside = []
+    for row in rows:
+        case = by_name[row["name"]]
+        planned = gpu_times.plan_of(case, gpu_times.config_of(case.shape), gpus="1xH200")
+        for each in row["timed"]:
+            found = planned[{"reading": "prefill", "writing": "decode"}[each["what"]]]
+            if not found["low"] <= each["measured"] <= found["high"]:
+                outside.append((row["name"], each["what"], each["measured"], found))
+    assert outside == []
+
+
+def test_fp32_computes_without_tensor_cores():
+    assert of("fp32", 32)["prefill"].expected > 8 * of("bf16", 32)["prefill"].expected
+
+
+def test_of_a_prompt_the_output_layer_multiplies_what_is_asked_of_it():
+    """Gemma's is more than a quarter of the model."""
+    found = []
+    for logits in ("last", "all"):
+        workload = {"kind": "extract", "roles": {"model": "google/gemma-3-1b-it"}, "batch": 64}
+        workload |= {"prompt_tokens": 512, "extract": {"input": "a.jsonl", "logits": logits}}
+        found.append(ullage.plan(workload, "1xH200", advice=False).times[-1].seconds.expected)
+    assert found[1] > 1.2 * found[0]
+
+
+def test_sequences_of_one_length_may_have_no_mask_and_those_of_many_have():
+    """The low value is that of grouped heads, which a mask expands."""
+    many = {"attention": "sdpa"}, {"attention": "flash"}
+    masked, flash = (of(batch=32, role=each, prompt_tokens=8192) for each in many)
+    assert masked["decode"].expected > 2 * flash["decode"].expected
+    assert masked["decode"].low == pytest.approx(flash["decode"].low)
+
+
+def test_what_is_captured_of_every_position_takes_longest_to_be_written():
+    capture = {"sites": ["blocks.*.hook_resid_post"], "positions": "all", "keep": "disk"}
+    found = []
+    for captures in ([], [capture], [capture | {"positions": "last"}]):
+        workload = {"kind": "extract", "roles": {"model": "meta-llama/Llama-3.1-8B"}, "batch": 4}
+        workload |= {
+            "prompt_tokens": 2048,
+            "examples": 1000,
+            "captures": captures,
+            "extract": {"input": "t.jsonl"},
+        }
+        found.append(ullage.plan(workload, "1xH200", advice=False))
+    without, whole, last = (plan.times[-1] for plan in found)
+    assert (without.bound, whole.bound, last.bound) == ("compute", "disk", "compute")
+    stored = 1000 * 2048 * 32 * 4096 * 2
+    more = whole.total_seconds.expected - without.total_seconds.expected
+    assert more == pytest.approx(stored / 0.5e9, rel=0.01)
+    assert last.total_seconds.expected < 1.1 * without.total_seconds.expected
+    assert found[1].cost.usd.expected > 5 * found[0].cost.usd.expected
+
+
+@pytest.mark.parametrize(
+    "model", ["state-spaces/mamba-2.8b-hf", "ibm-granite/granite-4.0-h-tiny", "Qwen/Qwen3.5-9B"]
+)
+def test_recurrences_are_timed_by_how_torch_goes_through_them(model):
+    """With no kernel of their own: longer than as many operations would take."""
+    short, long = (of(model=model, prompt_tokens=each)["prefill"].expected for each in (256, 4096))
+    usual = of(model="meta-llama/Llama-3.1-8B-Instruct", prompt_tokens=4096)["prefill"].expected
+    assert short < long
+    assert long > usual / 4
