@@ -310,6 +310,25 @@ def test_a_search_traces_no_pass_that_it_has_no_time_for(monkeypatch):
     assert {*asked} > as_it_is
 
 
+def test_an_entry_has_the_ends_of_its_time_and_price_as_its_plan_has():
+    workload = {
+        "kind": "extract",
+        "roles": {"model": "Llama-3.1-8B-Instruct"},
+        "budget": {"gpus": "2xL4"},
+        "prompt_tokens": 512,
+        "new_tokens": 64,
+        "examples": 200,
+    }
+    entries = ullage.plan(workload).advice
+    assert entries
+    for entry in entries:
+        changed = ullage.load(workload, [f"{p}={v}" for p, v in entry.changes])
+        again = ullage.plan(changed, entry.gpus, advice=False)
+        assert entry.seconds == pytest.approx(again.total_seconds * 5, rel=1e-6)
+        assert entry.usd == pytest.approx(again.cost.usd_per_1000_examples, rel=1e-6)
+        assert entry.seconds.low < entry.seconds_per_1000_examples == entry.seconds.expected
+
+
 def forget():
     """Everything that was kept of what was computed before."""
     for name, module in [*sys.modules.items()]:

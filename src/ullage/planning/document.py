@@ -28,7 +28,7 @@ from ullage.planning.verdict import Verdict
 from ullage.spec.stored import Stored
 from ullage.spec.workload import ONE_MODEL
 from ullage.spec.written import workload_text
-from ullage.units import Interval, total
+from ullage.units import Estimate, Interval, total
 
 SEAL: Final = "sha256"
 """The last field of a plan: a run carries out what was planned, to the letter."""
@@ -102,6 +102,8 @@ class AdviceDocument:
     host: Interval
     host_usd_per_hour: float | None
     unknown: tuple[str, ...]
+    seconds: Estimate | None
+    usd: Estimate | None
     note: str
 
 

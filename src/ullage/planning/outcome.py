@@ -10,13 +10,14 @@ from ullage.facts.price import Prices, known_prices
 from ullage.memory.demand import Demand
 from ullage.planning.billing import device_peaks, peaks_beside_segments
 from ullage.planning.cost import per_1000, usd_per_1000
-from ullage.planning.device import HOST, devices_of, limits_of
+from ullage.planning.device import HOST, Device, devices_of, limits_of
 from ullage.planning.measured_time import NO_TIMES, MeasuredTimes
-from ullage.planning.placement import place
-from ullage.planning.throughput import total_seconds
+from ullage.planning.phase_time import sum_times
+from ullage.planning.placement import Placement, place
+from ullage.planning.throughput import phase_times, total_seconds
 from ullage.planning.verdict import Verdict, verdict_of, worst
 from ullage.spec.workload import Workload
-from ullage.units import ZERO, Interval, total
+from ullage.units import ZERO, Estimate, Interval, total
 
 
 class Outcome(NamedTuple):
@@ -27,7 +28,8 @@ class Outcome(NamedTuple):
     exceeds it. `host` is what lies in host memory. Seconds and dollars are for 1000 examples, None where a
     phase's time is not known; `known_seconds` are of the phases whose time is, `unknown` the roles of others,
     and `shares` are of those seconds, by the role that works in them. `untraced` are roles with a pass that a
-    plan would trace, and a search had no time to: without a formula nothing is known then.
+    plan would trace, and a search had no time to: without a formula nothing is known then. `ends` are the low
+    and the high value of `seconds_per_1000`, where they were asked for.
     """
 
     verdict: Verdict
@@ -41,6 +43,21 @@ class Outcome(NamedTuple):
     unknown: tuple[str, ...] = ()
     shares: tuple[tuple[str, float], ...] = ()
     untraced: tuple[str, ...] = ()
+    ends: tuple[float, float] | None = None
+
+    @property
+    def seconds(self) -> Estimate | None:
+        """For 1000 examples, where the ends are known."""
+        if self.ends is None or self.seconds_per_1000 is None:
+            return None
+        return Estimate(self.ends[0], self.seconds_per_1000, self.ends[1])
+
+    @property
+    def usd(self) -> Estimate | None:
+        """The same in dollars, where there is a price."""
+        if self.usd_per_1000 is None or not self.seconds_per_1000 or self.seconds is None:
+            return None
+        return self.seconds * (self.usd_per_1000 / self.seconds_per_1000)
 
 
 Evaluate = Callable[[Workload, GpuSet], Outcome]
@@ -55,6 +72,8 @@ def outcome_of(
     gpus: GpuSet,
     prices: Prices | None = None,
     measured: MeasuredTimes = NO_TIMES,
+    *,
+    with_ends: bool = False,
 ) -> Outcome:
     """Verdict, the sum of the devices' own peaks, bytes over budget, time and cost at `prices`; times are
     those of past runs where these `measured` them.
@@ -90,4 +109,17 @@ def outcome_of(
         known,
         unknown,
         tuple((role, own / whole) for role, own in spent.items() if own),
+        ends=_ends(workload, demand, placement, devices, measured) if with_ends and not unknown else None,
     )
+
+
+def _ends(
+    workload: Workload,
+    demand: Demand,
+    placement: Placement,
+    devices: tuple[Device, ...],
+    measured: MeasuredTimes,
+) -> tuple[float, float] | None:
+    whole = sum_times(phase_times(demand, placement, devices, workload.examples, measured))
+    share = per_1000(workload.examples)
+    return None if whole is None else (whole.low * share, whole.high * share)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from shlex import quote
 from typing import TYPE_CHECKING, Final
 
-from ullage.reports.figures import dollars, duration, number
+from ullage.reports.figures import dollars, duration, durations, number
 from ullage.reports.gauge import TONES
 from ullage.reports.pages.page import Code, Facts, Part, Prose, Section
 from ullage.reports.pages.shell import BREAK, SHELL
@@ -29,9 +29,11 @@ def in_short(entry: Advice) -> str:
     gives up, with how that is known."""
     if entry.unknown:
         return f"{_open(entry)}, {_rest(entry)}"
-    usd, seconds = entry.usd_per_1000_examples, entry.seconds_per_1000_examples
+    usd = entry.usd_per_1000_examples if entry.usd is None else entry.usd
     price = "price unknown" if usd is None else dollars(usd)
-    took = "time unknown" if seconds is None else duration(seconds)
+    took = duration(entry.seconds_per_1000_examples) if entry.seconds is None else durations(entry.seconds)
+    if entry.seconds_per_1000_examples is None:
+        took = "time unknown"
     return f"{price} and {took} per 1000 examples, {_rest(entry)}"
 
 

@@ -163,7 +163,8 @@ def outcomes(
             if not untraced:
                 raise
             return IMPOSSIBLE._replace(untraced=untraced)
-        found = outcome_of(workload, demand, gpus, prices, times(known, workload, gpus, here))
+        taken = times(known, workload, gpus, here)
+        found = outcome_of(workload, demand, gpus, prices, taken, with_ends=not rough)
         return found._replace(untraced=untraced) if untraced else found
 
     return come_to

@@ -165,6 +165,8 @@ def _entry(
         outcome.host,
         there.usd_per_hour(candidate.gpus, outcome.host.high),
         outcome.unknown,
+        outcome.seconds,
+        outcome.usd,
     )
 
 

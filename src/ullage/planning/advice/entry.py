@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from ullage.documents import ByName
 from ullage.planning.verdict import Verdict
-from ullage.units import ZERO, Interval
+from ullage.units import ZERO, Estimate, Interval
 
 Order = Literal["cost", "time", "quality"]
 """What advice is ordered by."""
@@ -21,7 +21,8 @@ class Advice(NamedTuple):
     `changes` are `--set` paths and values that reproduce it; `gpus` the set it is meant for, `own_cards`
     where that is the one that was asked for. `quality_loss` is a rank-like score (0: results unchanged),
     known by `quality_basis`; `quality_note` says what changes. Seconds and dollars are for 1000 examples,
-    None where a phase's time or the price is not known; `known_seconds` are of the phases whose time is,
+    None where a phase's time or the price is not known; `seconds` and `usd` are the same with their low and
+    high values; `known_seconds` are of the phases whose time is,
     `unknown` the roles of the others.
     `saves` is bytes off the fullest device's high value, `peak` all cards' together; `host` the bytes of
     host memory it takes, and `host_usd_per_hour` what these cost: 0 where they come with the cards, None
@@ -44,6 +45,8 @@ class Advice(NamedTuple):
     host: Interval = ZERO
     host_usd_per_hour: float | None = None
     unknown: tuple[str, ...] = ()
+    seconds: Estimate | None = None
+    usd: Estimate | None = None
 
 
 class Nearest(NamedTuple):
