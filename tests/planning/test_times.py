@@ -285,3 +285,13 @@ def test_recurrences_are_timed_by_how_torch_goes_through_them(model):
     usual = of(model="meta-llama/Llama-3.1-8B-Instruct", prompt_tokens=4096)["prefill"].expected
     assert short < long
     assert long > usual / 4
+
+
+def test_chunks_that_are_shorter_than_a_recurrence_s_are_filled_up():
+    """Mamba-2 goes through 256 positions at once, however few there are."""
+    model = "ibm-granite/granite-4.0-h-tiny"
+    whole, short = (
+        of(model=model, prompt_tokens=1024, **memory)["prefill"].expected
+        for memory in ({}, {"memory": {"streaming_chunk_size": 64}})
+    )
+    assert short > 3 * whole

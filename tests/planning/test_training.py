@@ -322,3 +322,61 @@ def test_more_to_do_in_a_step_takes_longer(tmp_path):
     assert seconds(optimizer="adamw", **WHOLE) < seconds(**WHOLE) < seconds(master_weights=True)
     mixed, plain = (seconds("nf4", 4096, mixed_precision=each, **ADAPTED) for each in ("bf16", "no"))
     assert 2 * mixed < plain
+
+
+def trained_on(gpus, **training):
+    workload = {"kind": "extract", "roles": {"model": "meta-llama/Llama-3.1-8B"}, "prompt_tokens": 512}
+    return ullage.plan(workload | {"training": training}, gpus, advice=False)
+
+
+def test_cards_that_share_a_model_copy_in_the_update_what_each_of_them_holds_and_step_at_once():
+    one, two = (trained_on(f"{count}xH200", optimizer="adamw-torch") for count in (1, 2))
+    copies = [
+        {
+            item.device: sum(
+                other.bytes.expected
+                for other in plan.bill.items
+                if (other.device, other.phase) == (item.device, item.phase) and "fused" in other.note
+            )
+            for item in plan.bill.items
+            if item.phase == "model update" and item.device.startswith("gpu:")
+        }
+        for plan in (one, two)
+    ]
+    assert sum(copies[0].values()) == sum(copies[1].values()) > 0
+    assert max(copies[1].values()) < 0.7 * max(copies[0].values())
+    seconds = [plan.times[-1].seconds.expected for plan in (one, two)]
+    assert seconds[1] < 0.7 * seconds[0]
+
+
+def test_an_optimizer_takes_the_time_of_what_it_moves():
+    names = ("none", "sgd", "adamw-8bit", "adamw", "adamw-torch")
+    found = [trained_on("1xH200", optimizer=each).times[-1].seconds.expected for each in names]
+    assert found == sorted(found)
+    assert found[0] == 0 < found[1]
+    few, most = (
+        trained_on("1xH200", trainable_fraction=each).times[-1].seconds.expected for each in (0.01, 0.9)
+    )
+    assert most > 5 * few
+
+
+def test_autocast_of_fp32_weights_makes_no_scores_and_twice_the_work_never_takes_less():
+    found = []
+    for batch in (1, 2):
+        workload = {
+            "kind": "extract",
+            "roles": {"model": {"model": "meta-llama/Llama-3.1-8B", "precision": "fp32"}},
+            "batch": batch,
+            "prompt_tokens": 8192,
+            "training": {"optimizer": "adamw", "mixed_precision": "bf16"},
+        }
+        found.append(next(t for t in ullage.plan(workload, "B200", advice=False).times if "train" in t.phase))
+    one, two = (time.seconds for time in found)
+    assert all(less <= more for less, more in zip(one, two, strict=True))
+
+
+def test_no_is_said_without_quotes(tmp_path):
+    (tmp_path / "w.yaml").write_text(
+        "kind: extract\nroles: {model: Qwen/Qwen2.5-1.5B}\ntraining: {mixed_precision: no}\n"
+    )
+    assert ullage.load(tmp_path / "w.yaml").training.mixed_precision == "no"

@@ -185,19 +185,29 @@ def _reading(model: Architecture, task: Task, pace: Pace) -> Step:
     operations = products(model, new, chosen, _weighed(task, pace)) + _tower_operations(model, work)
     chunks = max(-(-new // work.chunk_tokens) if work.chunk_tokens else 1, 1)
     own = task.role.runs_with.memory == "process"  # an engine with kernels of its own makes no scores
-    keys, width = new + work.cached_tokens, task.precision.element_bytes
-    made = scores(model, task.kernel, width, _masked(task), new, keys) * SCORE_BYTES + scan_bytes(model, new)
-    made = float(made) * work.batch * own
+    keys, width = new + work.cached_tokens, _width(task)
+    score_bytes = scores(model, task.kernel, width, _masked(task), new, keys) * SCORE_BYTES
+    made = (score_bytes + chunks * scan_bytes(model, -(-new // chunks))) * work.batch * own
     positions = work.batch * -(-new // chunks)
     # Each chunk reads what those before it left: of all of it, half on average.
     before = float(task.needs.read[1]) * new / max(new + work.new_tokens, 1) * (chunks - 1) / 2
     stages = _stages(model, task, positions, before * _traffic(model, task, pace, new), pace)
-    host = chunks * _host(model, task, positions, pace) + scan_seconds(model, new) * own
+    host = chunks * _host(model, task, positions, pace)
+    host += chunks * scan_seconds(model, -(-new // chunks)) * own
     summed = _summed(model, task, work.batch * new, chunks, pace)
     step = Step(
         stages, host, work.batch * operations, made, chunks, summed, chunks * _beside(model, task, pace)
     )
     return step._replace(attended=_attended(model, task, pace, new))
+
+
+def _width(task: Task) -> int:
+    """Bytes of an element that attention is given."""
+    if task.work.training is None:
+        return task.precision.element_bytes
+    from ullage.memory.training.recipe import Recipe
+
+    return Recipe(task.work.training, task.precision).autocast or task.precision.element_bytes
 
 
 def _attended(model: Architecture, task: Task, pace: Pace, new: int) -> float:

@@ -65,7 +65,7 @@ class Step(NamedTuple):
     """One forward pass: `host` seconds, expected, beside what the `stages` do in turn; `operations` of matrix
     products, `attended` of attention, `full` of either in fp32 beside them, `moved` bytes of scores,
     `summed`, the seconds in which cards that share each layer add up what they have, and `beside`, those that
-    come to all of it."""
+    come to all of it. Stages that wait for nothing of one another work `at_once`."""
 
     stages: tuple[Stage, ...]
     host: float
@@ -76,6 +76,7 @@ class Step(NamedTuple):
     beside: float = 0.0
     full: float = 0.0
     attended: float = 0.0
+    at_once: bool = False
 
     def seconds(self, pace: Pace, slowdown: Slowdown) -> Seconds:
         """At `pace`; the weights are read `reads` times."""
@@ -94,7 +95,8 @@ class Step(NamedTuple):
             compute += self.full * stage.share / (stage.full * pace.full) if self.full else 0.0
             reading += read + first
             computing += compute
-            device += first + max(read, compute) + self.moved * stage.share / bandwidth
+            own = first + max(read, compute) + self.moved * stage.share / bandwidth
+            device = max(device, own) if self.at_once else device + own
         device += self.summed
         whole = max(host, device) + self.beside
         if host > device or self.beside > device:

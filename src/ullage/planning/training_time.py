@@ -29,11 +29,17 @@ AGAIN_SECONDS: Final = 2e-3
 adapters (the same)."""
 STEPPED_SECONDS: Final = 30e-6
 """Host time of an optimizer for each tensor that it steps. Assumed."""
-UPDATE_PASSES: Final = 7
-"""Times weights go by while fused AdamW steps: they, their gradients and both moments read, all but gradients
-written."""
-UNFUSED_PASSES: Final = 21
-"""The same of `_multi_tensor_adam` (optim/adam.py of torch 2.13), which calls eight kernels one by one."""
+UPDATE_PASSES: Final = {
+    "none": 0,
+    "sgd": 3,
+    "adamw": 7,
+    "adamw-torch": 21,
+    "adamw-8bit": 4,
+    "paged-adamw-8bit": 4,
+}
+"""Times what is stepped goes by: of fused AdamW it, its gradients and both moments read, all but gradients
+written; `_multi_tensor_adam` (optim/adam.py of torch 2.13) calls eight kernels one by one; SGD has no
+moments, those of 8 bits are a quarter as wide. What is paged from host memory is not counted."""
 BOTH_HALVES: Final = 2
 """torch's plain attention multiplies what its mask hides too."""
 
@@ -85,19 +91,16 @@ def _scores(model: Architecture, task: Task) -> float:
 
 
 def updated(stages: tuple[Stage, ...], model: Architecture, task: Task) -> Step:
-    """The optimizer's step; what it moves of adapters counts for nothing."""
+    """The optimizer's step, of every card on its own layers at once."""
     recipe = _recipe(task)
     training = recipe.training
     tensors, size = _stepped(model, recipe)
     host = 0.0 if training.optimizer == "none" else STEPPED_SECONDS * tensors
-    if not training.whole:
-        return Step(stages, host, 0, reads=0)
     width = FULL if recipe.master else recipe.width
     read = sum(stage.weights for stage in stages)
     more = size * width / read if read else 1.0
     stages = tuple(stage._replace(weights=stage.weights * more) for stage in stages)
-    passes = UNFUSED_PASSES if training.optimizer == "adamw-torch" else UPDATE_PASSES
-    return Step(stages, host, 0, reads=passes)
+    return Step(stages, host, 0, reads=UPDATE_PASSES[training.optimizer], at_once=True)
 
 
 def _recipe(task: Task) -> Recipe:

@@ -37,6 +37,11 @@ def _as_named_here(value: object) -> object:
     return value.replace("_", "-") if isinstance(value, str) else value
 
 
+def _yaml_no(value: object) -> object:
+    """`no` without quotes is false to YAML."""
+    return "no" if value is False else value
+
+
 Optimizer = Literal["none", "sgd", "adamw", "adamw-torch", "adamw-8bit", "paged-adamw-8bit"]
 
 
@@ -68,7 +73,7 @@ class Training(Value):
         description="adamw: fused, as Trainer makes it; adamw-torch: torch.optim.AdamW as it is without that",
     )
     lora: Lora | None = None
-    mixed_precision: Literal["auto", "no", "fp16", "bf16"] = Field(
+    mixed_precision: Annotated[Literal["auto", "no", "fp16", "bf16"], BeforeValidator(_yaml_no)] = Field(
         default="auto", description="autocast; auto: in the compute dtype where that has 16 bits"
     )
     gradient_accumulation_steps: Count = 1

@@ -37,9 +37,9 @@ ON_PROCESSOR: Final[Mapping[Proof, tuple[int, int]]] = {
 ON_CARDS: Final[Mapping[Proof, tuple[int, int]]] = {**ON_PROCESSOR, "steps": (92, 108)}
 """The same on a card, whose kernels' own workspaces no processor shows."""
 
-UNFIT: Final = 25
-"""High share, in percent of what the update makes, of segments beside those around temporaries: 48 together
-after a step of 768M parameters on an H200, 1 where layers were checkpointed (benchmarks/gpu_sections.py)."""
+UNFIT: Final = 50
+"""High share, in percent of what the update makes, of segments around it: 48 after a step of 768M parameters
+on an H200, 1 where layers were checkpointed (benchmarks/results/gpu-NVIDIA-H200.json)."""
 
 
 class Step(NamedTuple):
@@ -85,7 +85,8 @@ def step_needs(step: Step, updates: bool) -> tuple[Need, ...]:
             # The embedding's gradient is made when that of the first layer is done.
             low = max(need.each.low - (embedded if step.recipe.training.whole else 0), 0)
             kept.append(need._replace(each=need.each._replace(low=low)))
-        return (*kept, *_stepping(step))
+        made = tuple(_stepping(step))
+        return (*(_before(need, made) for need in kept), *made)
     held, _ = model_bytes(step.architecture, step.one_pass, step.recipe.precision.element_bytes)
     positions = Interval.exactly(held + rows * (8 + 8) + _rotary(step))
     kept.append(Need("activations", (0,), positions, "derived", note="tokens, positions and masks"))
@@ -103,6 +104,16 @@ def step_needs(step: Step, updates: bool) -> tuple[Need, ...]:
     size = max(end.forward + casts, end.back)
     kept.append(temporary("logits", (last,), _spread(step, size), "loss"))
     return tuple(kept)
+
+
+def _before(need: Need, made: tuple[Need, ...]) -> Need:
+    """A temporary of the way back, which is gone when the optimizer makes its own: what is more of it than
+    the least that any card makes then."""
+    copies = [each.each.low for each in made if each.combine == "sum" and each.component == "optimizer"]
+    if need.combine != "max" or not copies:
+        return need
+    low, expected, high = (max(end - min(copies), 0) for end in need.each)
+    return need._replace(each=Interval(low, expected, high))
 
 
 def _basis(block: _Block) -> Basis:
@@ -168,18 +179,28 @@ def _trained(step: Step, gradients: bool) -> Iterator[Need]:
 
 
 def _stepping(step: Step) -> Iterator[Need]:
-    """What the optimizer makes while it steps, when all activations are gone. A card that holds some layers
-    makes but their share, and is billed all."""
+    """What the optimizer makes while it steps, when all activations are gone: on cards at once of all that
+    each holds (torch groups tensors by device), on a processor tensor by tensor."""
     recipe, training = step.recipe, step.recipe.training
     width = FULL if recipe.master else _trained_width(step)
-    sizes = [size for weights in _weights_in_order(step.architecture) for size in recipe.trained(weights)]
-    made = stepping_bytes(sizes, training, width, step.one_pass.processor)
-    if made:
-        every = tuple(range(len(step.architecture.layers) + 2))
-        yield temporary("optimizer", every, Interval.exactly(made), "the update; fused it makes none")
-        unused = Interval(0, 0, made * UNFIT // 100)
-        note = "segments of activations that the update does not fit into"
-        yield Need("fragmentation", every, unused, "assumed", "once", "reserved", note=note)
+    said, unfit = (
+        "the update; fused it makes none",
+        "segments of activations that the update does not fit into",
+    )
+    if step.one_pass.processor:
+        sizes = [size for weights in _weights_in_order(step.architecture) for size in recipe.trained(weights)]
+        if made := stepping_bytes(sizes, training, width, processor=True):
+            every = tuple(range(len(step.architecture.layers) + 2))
+            yield temporary("optimizer", every, Interval.exactly(made), said)
+        return
+    parts = [(layer.weights, blocks) for layer, blocks in distinct_layers(step.architecture)]
+    last = len(step.architecture.layers) + 1
+    parts += [(embedding_weights(step.architecture), (0,)), (head_weights(step.architecture), (last,))]
+    for weights, blocks in parts:
+        if made := stepping_bytes(recipe.trained(weights), training, width, processor=False):
+            yield Need("optimizer", blocks, Interval.exactly(made), "derived", note=said)
+            unused = Interval(0, 0, made * UNFIT // 100)
+            yield Need("fragmentation", blocks, unused, "assumed", level="reserved", note=unfit)
 
 
 def _weights_in_order(architecture: Architecture) -> Iterator[tuple[Weight, ...]]:
