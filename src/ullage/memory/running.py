@@ -11,9 +11,10 @@ from ullage.memory.captures.fitted import fit_need
 from ullage.memory.captures.probed import probe_needs
 from ullage.memory.captures.sites import AFTER_ATTENTION, matched_sites, needs_eager
 from ullage.memory.captures.storage import capture_needs
-from ullage.memory.forward.attention import falls_back, makes_scores, plain_in_fp32, resolve_kernel
+from ullage.memory.forward.attention import falls_back, plain_in_fp32, resolve_kernel
 from ullage.memory.forward.cache import CacheShape, layer_cache
 from ullage.memory.forward.one_pass import Pass
+from ullage.memory.forward.segments import scoring
 from ullage.memory.forward.window import prompt_of, seen_tokens
 from ullage.memory.fragmentation import (
     ACTIVATION_FRAGMENTATION,
@@ -71,7 +72,7 @@ def running_groups(
     run = _run(loaded, work)
     on_processor = loaded.processor
     around = ACTIVATION_FRAGMENTATION
-    if _makes_scores(run):
+    if scoring(run.architecture, run.precision.element_bytes, run.one_pass):
         around = QUADRATIC_FRAGMENTATION
     if work.expandable_segments:
         around = None
@@ -96,13 +97,6 @@ def running_groups(
         need = fit_need(loaded.numbered, work.fitting, on_processor, work)
         groups.append(group_of([need], on_processor, around))
     return tuple(groups)
-
-
-def _makes_scores(run: _Run) -> bool:
-    kernel, masked, processor = run.one_pass.kernel, run.one_pass.masked, run.one_pass.processor
-    width = run.precision.element_bytes
-    layers = distinct_layers(run.architecture)
-    return any(makes_scores(kernel, layer.mixer, width, masked, processor) for layer, _ in layers)
 
 
 def _traced(loaded: Loaded, work: Work, traced: Traced, around: Around) -> Group:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Final
 
-from ullage.facts.architecture import Attention, LatentAttention
-from ullage.memory.forward.attention import makes_scores
 from ullage.memory.forward.logits import CHOSEN_BYTES, FLOAT_COPY, sliced
-from ullage.memory.forward.segments import Layers, typical_segments, unused_segments
+from ullage.memory.forward.segments import Layers, scoring, typical_segments, unused_segments
 from ullage.memory.needs import Need
 from ullage.memory.temporaries import Forward
-from ullage.memory.weights.tensors import distinct_layers
 from ullage.spec.role import Cache
 from ullage.units import MIB, Interval
 
@@ -84,12 +81,7 @@ def _tensor(run: Forward) -> int:
     """Bytes of the widest tensor that is held beside others: the residual stream, a mask, or all scores."""
     work, width = run.one_pass, run.precision.element_bytes
     stream = work.rows * run.architecture.hidden_size * width
-    mixers = [
-        layer.mixer
-        for layer, _ in distinct_layers(run.architecture)
-        if makes_scores(work.kernel, layer.mixer, width, work.masked, work.processor)
-    ]
-    heads = max((each.heads for each in mixers if isinstance(each, Attention | LatentAttention)), default=0)
+    heads = max((each.heads for each in scoring(run.architecture, width, work)), default=0)
     if not heads:
         return max(stream, work.rows * work.new * width) if work.masked else stream
     return max(stream, work.rows * work.new * heads * width)

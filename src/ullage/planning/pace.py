@@ -22,9 +22,8 @@ class Pace(NamedTuple):
     `start` until it loads and those in which it is `compiled` and its graphs are captured, of each `step`
     beside what the model takes, and of a `routed` layer of experts. `packed` is a factor of the rate at which
     what is stored of a scheme is multiplied, up to `fused` rows where kernels that need not dequantize first
-    are to be had;
-    `dequantizing` the share of a card's bandwidth that doing so reaches, `decoded` how many elements one of
-    its multiprocessors turns out a clock. `slowdown` is of a scheme that nobody published.
+    are to be had; `dequantizing` the share of a card's bandwidth that doing so reaches, `decoded` how many
+    elements one of its multiprocessors turns out a clock. `slowdown` is of a scheme that nobody published.
     """
 
     memory: float

@@ -227,7 +227,7 @@ def _in_full(step: Step, task: Task) -> Step:
     """The same where a card computes in fp32, without its tensor cores (torch's default)."""
     if task.precision.element_bytes < FULL or task.held.slowest.gpu.abilities.processor:
         return step
-    return step._replace(operations=0.0, attended=0.0, full=step.operations + step.attended)
+    return step.in_fp32()
 
 
 def _writing(model: Architecture, task: Task, pace: Pace) -> Step:

@@ -9,7 +9,7 @@ one card's layers to the next's, and the choice of tokens, is not counted.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from ullage.facts.architecture import Architecture, Attention, Experts, LatentAttention
 from ullage.facts.gpu import Gpu
@@ -77,6 +77,10 @@ class Step(NamedTuple):
     full: float = 0.0
     attended: float = 0.0
     at_once: bool = False
+
+    def in_fp32(self) -> Self:
+        """The same with all of its operations in fp32."""
+        return self._replace(operations=0.0, attended=0.0, full=self.operations + self.attended)
 
     def seconds(self, pace: Pace, slowdown: Slowdown) -> Seconds:
         """At `pace`; the weights are read `reads` times."""

@@ -73,7 +73,7 @@ def _in_fp32(read: Step, model: Architecture, task: Task, recipe: Recipe, factor
         return read, 0.0
     work, made = task.work, _scores(model, task)
     if recipe.precision.scheme is None:
-        return read._replace(operations=0.0, attended=0.0, full=read.operations + read.attended), made
+        return read.in_fp32(), made
     head = 2 * work.batch * work.prompt_tokens * model.hidden_size * model.vocab_size
     # The output layer is frozen, and never run again: once forth and once back.
     full = 2 * head + read.attended * (BOTH_HALVES if made else 1)

@@ -49,7 +49,7 @@ def advise(
 
     limit = usual_limit(len(plan.phases)) if limit is None else limit
     tracer = SparingTracer(limit.traces, plan.base)
-    confirm = outcomes(plan.models, base=plan.base, prices=prices, tracer=tracer)
+    confirm = outcomes(plan.models, base=plan.base, prices=prices, ends=True, tracer=tracer)
     tracer.as_it_is = partial(confirm, plan.workload, plan.gpus)
     return advise(
         plan.workload,

@@ -123,12 +123,13 @@ def outcomes(
     base: Path | None = None,
     prices: Prices | None = None,
     rough: bool = False,
+    ends: bool = False,
     tracer: SparingTracer | None = None,
 ) -> Callable[[Workload, GpuSet], Outcome]:
     """What candidates come to, one like another: by the evidence that there is now, which is read once.
 
     Where they are many, `rough` ones do: formulas say them, unless a model has none, and what is expected of
-    bytes is less exact; and `tracer` traces them.
+    bytes is less exact; and `tracer` traces them. With `ends` of their times where these are asked for.
     """
     from ullage.memory.estimate import demand_of, process_of
     from ullage.memory.held import held_roles, loaded_of
@@ -164,7 +165,7 @@ def outcomes(
                 raise
             return IMPOSSIBLE._replace(untraced=untraced)
         taken = times(known, workload, gpus, here)
-        found = outcome_of(workload, demand, gpus, prices, taken, with_ends=not rough)
+        found = outcome_of(workload, demand, gpus, prices, taken, with_ends=ends)
         return found._replace(untraced=untraced) if untraced else found
 
     return come_to

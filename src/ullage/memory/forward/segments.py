@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from ullage.facts.architecture import Architecture, LatentAttention, Layer
+from ullage.facts.architecture import Architecture, Attention, LatentAttention, Layer
 from ullage.memory.allocator.endless import EndlessAllocator, blocks_bytes
 from ullage.memory.forward.activations import manner_of, play
 from ullage.memory.forward.attention import makes_scores
 from ullage.memory.forward.one_pass import FULL, Manner, Pass, amounts_of
 from ullage.memory.forward.tensors import Step, Tensors
 from ullage.memory.forward.whole_model import model_bytes
+from ullage.memory.needs import PASSES
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.tensors import distinct_layers
 from ullage.units import MIB
@@ -68,12 +69,20 @@ def typical_segments(layers: Layers) -> int:
 
 def _proportional(layers: Layers) -> bool:
     """Whether all tensors of a pass are as large as its rows are many."""
-    work, width = layers.work, layers.precision.element_bytes
-    mixers = [layer.mixer for layer, _ in distinct_layers(layers.architecture)]
-    return not work.masked and not any(
-        makes_scores(work.kernel, each, width, work.masked, work.processor)
-        or (isinstance(each, LatentAttention) and each.indexer_dim)
-        for each in mixers
+    if layers.work.masked or scoring(layers.architecture, layers.precision.element_bytes, layers.work):
+        return False
+    mixers = (layer.mixer for layer, _ in distinct_layers(layers.architecture))
+    return not any(isinstance(each, LatentAttention) and each.indexer_dim for each in mixers)
+
+
+@lru_cache(maxsize=PASSES)
+def scoring(architecture: Architecture, width: int, work: Pass) -> tuple[Attention | LatentAttention, ...]:
+    """Distinct mixers whose scores lie in memory in a pass over elements of `width` bytes."""
+    return tuple(
+        layer.mixer
+        for layer, _ in distinct_layers(architecture)
+        if isinstance(layer.mixer, Attention | LatentAttention)
+        and makes_scores(work.kernel, layer.mixer, width, work.masked, work.processor)
     )
 
 

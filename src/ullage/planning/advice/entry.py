@@ -22,8 +22,7 @@ class Advice(NamedTuple):
     where that is the one that was asked for. `quality_loss` is a rank-like score (0: results unchanged),
     known by `quality_basis`; `quality_note` says what changes. Seconds and dollars are for 1000 examples,
     None where a phase's time or the price is not known; `seconds` and `usd` are the same with their low and
-    high values; `known_seconds` are of the phases whose time is,
-    `unknown` the roles of the others.
+    high values; `known_seconds` are of the phases whose time is, `unknown` the roles of the others.
     `saves` is bytes off the fullest device's high value, `peak` all cards' together; `host` the bytes of
     host memory it takes, and `host_usd_per_hour` what these cost: 0 where they come with the cards, None
     where no price list says it.
