@@ -324,6 +324,15 @@ def test_more_to_do_in_a_step_takes_longer(tmp_path):
     assert 2 * mixed < plain
 
 
+def test_bf16_before_ampere_is_emulated_without_tensor_cores():
+    def seconds(gpus, mixed):
+        plan = trained_on(gpus, mixed_precision=mixed, lora={"r": 16})
+        return step_seconds(plan).expected
+
+    assert seconds("1xA100-80GB", "bf16") == pytest.approx(seconds("1xA100-80GB", "fp16"))
+    assert seconds("1xT4", "bf16") > 3 * seconds("1xT4", "fp16")
+
+
 def trained_on(gpus, **training):
     workload = {"kind": "extract", "roles": {"model": "meta-llama/Llama-3.1-8B"}, "prompt_tokens": 512}
     return ullage.plan(workload | {"training": training}, gpus, advice=False)

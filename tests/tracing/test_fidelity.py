@@ -23,6 +23,7 @@ from ullage.memory.traced import Asked, Tracing
 from ullage.phases.phase import Work
 from ullage.records.evidence_place import evidence_file
 from ullage.runtime.shrunk import draw_weights, shrink
+from ullage.tracing import patience
 from ullage.tracing.built import config_from
 from ullage.tracing.kept import forget_traces
 from ullage.workloads.outcomes import estimate
@@ -270,6 +271,18 @@ def test_a_damaged_trace_is_made_anew(unknown):
             forget_traces()
             assert ullage.plan(extraction(unknown), CARD, base=unknown) == first
             assert json.loads(path.read_text()) == held
+
+
+def test_what_takes_long_to_trace_says_so_once(unknown, own_home, caplog, monkeypatch):
+    monkeypatch.setattr(patience, "PATIENCE", 0.0)
+    forget_traces()
+    ullage.plan(extraction(unknown), CARD, base=unknown)
+    told = [record.getMessage() for record in caplog.records if record.name == patience.__name__]
+    assert ["counting its weights" in told[0], "tracing prefill of 2 x 48 tokens" in told[1]] == [True, True]
+    caplog.clear()
+    forget_traces()
+    ullage.plan(extraction(unknown), CARD, base=unknown)
+    assert not [record for record in caplog.records if record.name == patience.__name__]
 
 
 def run_in(home, body):

@@ -224,8 +224,11 @@ def _weighed(task: Task, pace: Pace) -> float:
 
 
 def _in_full(step: Step, task: Task) -> Step:
-    """The same where a card computes in fp32, without its tensor cores (torch's default)."""
-    if task.precision.element_bytes < FULL or task.held.slowest.gpu.abilities.processor:
+    """The same where a card computes without its tensor cores: in fp32 (torch's default), and in bf16 before
+    Ampere, which is emulated in fp32."""
+    abilities = task.held.slowest.gpu.abilities
+    emulated = task.precision.compute == "bf16" and not abilities.bf16
+    if abilities.processor or not (task.precision.element_bytes >= FULL or emulated):
         return step
     return step.in_fp32()
 

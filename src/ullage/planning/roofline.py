@@ -97,9 +97,10 @@ class Step(NamedTuple):
             compute = self.operations * stage.share * slowdown.compute / (stage.operations * pace.compute)
             compute += self.attended * stage.share / (stage.operations * pace.attention)
             compute += self.full * stage.share / (stage.full * pace.full) if self.full else 0.0
-            reading += read + first
+            moving = self.moved * stage.share / bandwidth
+            reading += read + first + moving
             computing += compute
-            own = first + max(read, compute) + self.moved * stage.share / bandwidth
+            own = first + max(read, compute) + moving
             device = max(device, own) if self.at_once else device + own
         device += self.summed
         whole = max(host, device) + self.beside

@@ -68,7 +68,9 @@ def _in_fp32(read: Step, model: Architecture, task: Task, recipe: Recipe, factor
     """The step with what it does in fp32 said apart, and bytes of scores that one pass makes for that.
 
     Beside quantized weights attention and the output layer are in fp32 where neither peft's casts are left
-    out nor autocast undoes them. Without any scheme all is."""
+    out nor autocast undoes them. Without any scheme all is, and where autocast's dtype is emulated there."""
+    if recipe.autocast_dtype == "bf16" and not task.held.slowest.gpu.abilities.bf16:
+        return read.in_fp32(), 0.0
     if not recipe.full:
         return read, 0.0
     work, made = task.work, _scores(model, task)

@@ -24,6 +24,7 @@ from ullage.memory.traced import Asked, Traced
 from ullage.records.atomic import write_json
 from ullage.records.evidence_place import evidence_file
 from ullage.tracing.configs import config_values
+from ullage.tracing.patience import told
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -68,8 +69,10 @@ def known_trace(asked: Asked, base: Path | None = None) -> Traced:
     from ullage.tracing.built import config_from
     from ullage.tracing.passes import PassingError, trace_config
 
+    what = f"{work.activity} of {work.batch} x {work.prompt_tokens:,} tokens"
     try:
-        return _keep(key, _whole(trace_config(config_from(asked.model, values), asked), asked))
+        with told(f"{asked.model}: tracing {what} by its own code"):
+            return _keep(key, _whole(trace_config(config_from(asked.model, values), asked), asked))
     except PassingError:
         raise
     except UnsupportedError as error:
@@ -87,7 +90,8 @@ def known_count(config: Mapping[str, object], name: str, source: str) -> Archite
     if found is None:
         from ullage.tracing.counted import counted
 
-        found = _keep(key, counted(config, name))
+        with told(f"{name}: counting its weights by its own code"):
+            found = _keep(key, counted(config, name))
     return described(found, config, name, source)
 
 

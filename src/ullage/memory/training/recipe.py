@@ -42,10 +42,15 @@ class Recipe(NamedTuple):
     @property
     def autocast(self) -> int:
         """Bytes of an element that products are made in, whatever they are given; 0 where they are not."""
+        return DTYPES[self.autocast_dtype] if self.autocast_dtype else 0
+
+    @property
+    def autocast_dtype(self) -> str:
+        """Its dtype; "" where there is none."""
         mixed = self.training.mixed_precision
         if mixed == "auto":
-            return self.precision.element_bytes if self.precision.element_bytes < FULL else 0
-        return 0 if mixed == "no" else DTYPES[mixed]
+            return self.precision.compute if self.precision.element_bytes < FULL else ""
+        return "" if mixed == "no" else mixed
 
     @property
     def full(self) -> bool:
