@@ -30,3 +30,30 @@ def test_a_model_that_writes_drafts_is_named():
         "checkpoint of generator",
         "checkpoint of the drafts of generator",
     ]
+
+
+def test_a_checkpoint_that_has_to_be_stored_quantized_is_that_one():
+    """An 80B in AWQ was said to be downloaded in 16 bits: 148 GiB for 40 (odysseus issue 377)."""
+
+    def lies(**own):
+        plan = api.estimate_model("Qwen/Qwen3-Coder-Next", "A100-80GB", engine="vllm", **own)
+        (found,) = plan.stored
+        (load,) = (each.seconds for each in plan.times if each.phase.endswith("load"))
+        return found.bytes.high / GIB, load.expected
+
+    whole, slow = lies(precision="fp8")
+    quantized, quick = lies(precision="awq")
+    assert whole == pytest.approx(148.4, abs=0.1)
+    assert 39 < quantized < 42
+    assert quick < slow
+
+
+def test_roles_that_need_other_checkpoints_of_one_model_have_one_each():
+    roles = {
+        name: {"model": "Qwen/Qwen2.5-7B-Instruct", "precision": precision, "engine": "vllm"}
+        for name, precision in (("generator", "bf16"), ("judge", "gptq-int4"))
+    }
+    plan = ullage.plan({"kind": "evaluate", "roles": roles}, "2x A100-80GB", advice=False)
+    first, second = plan.stored
+    assert [first.what, second.what] == ["checkpoint of generator", "checkpoint of judge"]
+    assert second.bytes.high < first.bytes.high / 2

@@ -389,3 +389,14 @@ def test_no_is_said_without_quotes(tmp_path):
         "kind: extract\nroles: {model: Qwen/Qwen2.5-1.5B}\ntraining: {mixed_precision: no}\n"
     )
     assert ullage.load(tmp_path / "w.yaml").training.mixed_precision == "no"
+
+
+def test_training_on_several_cards_says_that_it_is_one_process(capsys):
+    """8 bits of a 70B on four cards ran out of memory under DDP, where each holds all (LlamaFactory 4559)."""
+    said = "one process, its layers on the cards in turn"
+    for gpus, expected in (("4xA10G", True), ("1xH200", False)):
+        with pytest.raises(SystemExit):
+            main(
+                ["estimate", "Llama-3.1-8B", "--gpus", gpus, "--train", "adamw", "--lora", "8", "--no-advice"]
+            )
+        assert (said in " ".join(capsys.readouterr().out.split())) == expected

@@ -238,3 +238,20 @@ def test_a_share_is_enough_for_the_graphs_of_every_version_that_may_run():
     unknown, before, after = least(), least(version="0.19.1"), least(version="0.21.0")
     assert before[0] < after[0] == unknown[0]
     assert before[1] == pytest.approx(after[1], abs=0.02)
+
+
+def test_an_indexer_caches_a_key_of_its_own():
+    """132 bytes a token and layer beside the latent's 1,152 (vLLM 0.32, DeepseekV32IndexerCache; sglang issue
+    11309); in 8 bits the latent's are 656."""
+
+    def cached(model, **own):
+        fields = {"engine": "vllm", "tensor_parallel": 8, "prompt_tokens": 130_000, "new_tokens": 1072}
+        plan = api.estimate_model(model, "8x H200", **fields, **own)
+        items = [each for each in plan.bill.items if each.component == "kv_cache" and each.device == "gpu:0"]
+        return max(each.bytes.expected for each in items) / (61 * 131_072)
+
+    assert cached("deepseek-ai/DeepSeek-V3.2") == pytest.approx(1152 + 132, rel=0.001)
+    assert cached("deepseek-ai/DeepSeek-V3.1") == pytest.approx(1152, rel=0.001)
+    assert cached("deepseek-ai/DeepSeek-V3.2", cache={"precision": "fp8"}) == pytest.approx(
+        656 + 132, rel=0.001
+    )

@@ -13,6 +13,7 @@ from ullage.memory.forward.cache import unpacked_bytes
 from ullage.memory.forward.one_pass import FULL
 from ullage.memory.forward.window import image_tokens
 from ullage.memory.needs import RECENT
+from ullage.memory.weights.precision import comes_stored
 from ullage.memory.weights.reading import (
     chosen_experts,
     dequantizes,
@@ -104,7 +105,8 @@ def _loading(task: Task, pace: Pace) -> Seconds | None:
     to start."""
     weights, _ = task.needs.read
     if task.from_disk:
-        read = max(weights, _stored(task.model)) / pace.disk
+        whole = 0 if comes_stored(task.role, task.precision) else _stored(task.model)
+        read = max(weights, whole or weights * task.held.ranks) / pace.disk
         return Seconds(read + _starting(task.role, pace), "load")
     bus = task.held.slowest.gpu.pcie
     return None if bus is None else Seconds(weights / (bus * pace.bus), "load")
@@ -173,7 +175,8 @@ def _computing(model: Architecture, task: Task, pace: Pace) -> Seconds:
     if work.activity == "prefill" or not work.new_tokens:
         return read
     step = _in_full(_writing(model, task, pace), task).seconds(pace, slowdown)
-    return Seconds(read.value + step.value * work.new_tokens, step.bound)
+    written = step.value * work.new_tokens
+    return Seconds(read.value + written, read.bound if read.value > written else step.bound)
 
 
 def _reading(model: Architecture, task: Task, pace: Pace) -> Step:

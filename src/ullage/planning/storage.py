@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
 
-from ullage.facts.architecture import Architecture, Model, StoredQuantization
+from ullage.facts.architecture import Architecture, Model
 from ullage.facts.bundled import local_path
 from ullage.facts.dtypes import DTYPES, SHORT_NAMES
 from ullage.facts.headers_only import SIZES
-from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.memory.weights.precision import ResolvedPrecision, comes_stored
 from ullage.memory.weights.tensors import block_bytes, distinct_layers
 from ullage.phases.blocks import base_work
 from ullage.planning.device import DISK
@@ -29,22 +29,35 @@ TOKEN_BYTES: Final = Estimate(2.0, 5.0, 12.0)
 and up to three bytes a letter."""
 
 
-def stored(workload: Workload, models: Mapping[str, Model], base: Path | None = None) -> tuple[Stored, ...]:
-    """Each model's checkpoint once, whoever runs it; then what the workload's kind keeps. Paths are relative
-    to `base`."""
-    kept = () if workload.section is None else workload.section.stored(workload, models)
-    return (*_checkpoints(workload, models, base), *kept)
+def stored(plan: Plan, base: Path | None = None) -> tuple[Stored, ...]:
+    """Each model's checkpoint once, whoever runs it, and once more in each scheme that it has to be stored in
+    for a role; then what the workload's kind keeps. Paths are relative to `base`."""
+    workload = plan.workload
+    kept = () if workload.section is None else workload.section.stored(workload, plan.models)
+    return (*_checkpoints(workload, plan, base), *kept)
 
 
-def _checkpoints(workload: Workload, models: Mapping[str, Model], base: Path | None) -> Iterator[Stored]:
-    for name, model in models.items():
+def _checkpoints(workload: Workload, plan: Plan, base: Path | None) -> Iterator[Stored]:
+    for name, model in plan.models.items():
         roles = [role for role, each in workload.roles.items() if each.model == name]
+        quantized: dict[ResolvedPrecision, list[str]] = {}
+        for role in list(roles):
+            held = plan.roles.get(role)
+            if held is not None and comes_stored(workload.roles[role], held.precision):
+                quantized.setdefault(held.precision.unexplained, []).append(role)
+                roles.remove(role)
         drafting = (role for role, each in workload.roles.items() if each.settings.drafts() == name)
         roles += [f"the drafts of {role}" for role in drafting]
-        size, basis, note = _checkpoint(model)
         path = local_path(name, base)
         fetched = not path.exists() or (path / SIZES).exists()
-        yield Stored(CHECKPOINT + ", ".join(roles), size, basis, note, fetched=fetched)
+        if roles:
+            size, basis, note = _checkpoint(model)
+            yield Stored(CHECKPOINT + ", ".join(roles), size, basis, note, fetched=fetched)
+        for precision, these in quantized.items():
+            assert isinstance(model, Architecture)
+            size = Interval.exactly(_bytes_in(model, precision))
+            note = f"one stored in {precision.storage}, which a run has to name"
+            yield Stored(CHECKPOINT + ", ".join(these), size, "derived", note, fetched=fetched)
 
 
 def _checkpoint(model: Model) -> tuple[Interval, Literal["exact", "derived"], str]:
@@ -54,17 +67,16 @@ def _checkpoint(model: Model) -> tuple[Interval, Literal["exact", "derived"], st
     width = DTYPES[SHORT_NAMES.get(model.dtype, "fp32")]
     size = model.parameters * width
     if isinstance(model, Architecture) and model.quantization is not None:
-        held = _quantized_bytes(model, model.quantization)
+        half = SHORT_NAMES.get(model.dtype, "bf16")
+        held = _bytes_in(model, ResolvedPrecision(model.quantization.method, half, "", model.quantization))
         bits = model.quantization.bits
         note = f"quantized to {bits} bits, its scales counted; what else it holds is not known"
         return Interval(held, held, max(size, held)), "derived", note
     return Interval.exactly(size), "derived", f"its parameters in {model.dtype}"
 
 
-def _quantized_bytes(model: Architecture, stored: StoredQuantization) -> int:
-    """Of all tensors, as they are stored."""
-    half = SHORT_NAMES.get(model.dtype, "bf16")
-    precision = ResolvedPrecision(stored.method, half, "", stored)
+def _bytes_in(model: Architecture, precision: ResolvedPrecision) -> int:
+    """Of all tensors, as they are stored in a scheme."""
     parts = [(layer.weights, len(blocks)) for layer, blocks in distinct_layers(model)]
     parts += [(model.embeddings, 1), (model.final, 1), (model.head, 1)]
     return sum(block_bytes(weights, precision).bytes * count for weights, count in parts)

@@ -72,6 +72,10 @@ class Task(NamedTuple):
     def slowdown(self) -> Slowdown | None:
         """What its scheme was measured to cost; None where nobody published it."""
         scheme = self.precision.scheme
-        if scheme is None or self.own_kernels:
+        if scheme is None:
             return UNCHANGED
-        return scheme.slowdown
+        if not self.own_kernels:
+            return scheme.slowdown
+        abilities = self.held.slowest.gpu.abilities
+        multiplied = abilities.capability is not None and abilities.reaches(scheme.least_capability)
+        return (scheme.tensor_cores if multiplied else None) or UNCHANGED

@@ -232,6 +232,8 @@ def _assumed(plan: Plan, device: DevicePlan | None) -> Iterator[Said]:
     ]
     if own:
         said += f"; other lengths: {', '.join(own)}"
+    if workload.training is not None and len(plan.gpus.gpus) > 1:
+        said += "; one process, its layers on the cards in turn (DDP, FSDP and ZeRO are not planned)"
     yield _one("planned", said)
     guessed = [item for item in at_the_peak(plan, device) if item.basis == "assumed"]
     parts = []

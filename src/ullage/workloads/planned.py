@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ullage.errors import InputError
+from ullage.memory.weights.precision import comes_stored
 from ullage.workloads.advised import advised
 from ullage.workloads.encoders import read_alone, with_labels
 from ullage.workloads.fidelity import unsearched, with_fidelity
@@ -68,7 +69,7 @@ def plan(
     ways, known = asked_ways(workload, models, chosen), past_runs()
     took = times(known, workload, chosen, here)
     found = make_plan(workload, demand, models, chosen, base or Path(), ways, prices, took)
-    found = replace(found, stored=(*stored(workload, models, base), *copied(found)))
+    found = replace(found, stored=(*stored(found, base), *copied(found)))
     warnings = (*warnings, *over_disk(found), *_not_done(workload, models, base))
     asked = gpus or workload.budget.gpus or ""
     if known is not None and known.warning:
@@ -108,12 +109,10 @@ def _unmade(plan: Plan) -> Iterator[str]:
     """Roles whose weights are planned in a scheme that a checkpoint alone could bring."""
     for name, role in plan.workload.roles.items():
         held = plan.roles.get(name)
-        scheme = None if held is None or held.precision.quantization is not None else held.precision.scheme
-        made = None if scheme is None else scheme.on_load
-        if scheme is not None and (made is None or not role.runs_with.quantizes(made)):
+        if held is not None and comes_stored(role, held.precision):
             yield (
-                f"{name} is planned as from a checkpoint stored in {scheme.name}, which a run has to name: "
-                f"{role.engine} does not turn weights into that while it loads them"
+                f"{name} is planned as from a checkpoint stored in {held.precision.storage}, which a run has "
+                f"to name: {role.engine} does not turn weights into that while it loads them"
             )
 
 

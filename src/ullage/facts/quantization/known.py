@@ -111,6 +111,8 @@ FP8: Final = Scheme(
     # Weights alone below 8.9, by Marlin (vLLM 0.32, model_executor/layers/quantization/online/base.py).
     least_in_vllm=(7, 5),
     on_load=OnLoad(None, (), "vllm", loss=0.005, trade=TRADE_FP8, vllm="fp8_per_tensor"),
+    # 5,418 tokens/s where 16 bits wrote 3,708 (vllm-project/vllm issue 16515); its peak is twice theirs.
+    tensor_cores=Slowdown(host=1.0, memory=1.0, compute=3708 / 5418, of="an RTX 5090"),
     untrained=REFUSED_BY_TRAINER,
 )
 MXFP4: Final = Scheme(

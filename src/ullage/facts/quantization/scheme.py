@@ -92,11 +92,12 @@ class Scheme(NamedTuple):
     after the other. `computes_in` is the one dtype its loader takes on a card. `dequantizes_on_request`: a
     checkpoint of it can be loaded in 16 bits. `offloads`: its loader takes some modules off the GPUs beside
     others on them. `slowdown` is what transformers was measured to take with it, None where nobody
-    published that. `methods` are the `quant_method`s of checkpoints that may hold it. `on_load` says how it
-    is made of 16-bit weights, None where only a checkpoint stored in it has it. `least_capability` is the
-    first CUDA compute capability that transformers computes with it on, `least_in_vllm` the first for vLLM,
-    None where none is known. `packages` are what
-    transformers loads a checkpoint of it with (5.19, `validate_environment` of quantizers/quantizer_*.py).
+    published that, `tensor_cores` what vLLM was on cards of its `least_capability`, which multiply in it.
+    `methods` are the `quant_method`s of checkpoints that may hold it. `on_load` says how it is made of 16-bit
+    weights, None where only a checkpoint stored in it has it. `least_capability` is the first CUDA compute
+    capability that transformers computes with it on, `least_in_vllm` the first for vLLM, None where none is
+    known. `packages` are what transformers loads a checkpoint of it with (5.19, `validate_environment` of
+    quantizers/quantizer_*.py).
     `elsewhere` is how they hold it where the kernel that this describes does not run. `untrained` says why
     adapters are not trained beside it, "" where they are.
     """
@@ -118,6 +119,7 @@ class Scheme(NamedTuple):
     offloads: bool = True
     packages: tuple[str, ...] = ()
     slowdown: Slowdown | None = None
+    tensor_cores: Slowdown | None = None
     elsewhere: "Scheme | None" = None
     untrained: str = ""
 

@@ -15,6 +15,10 @@ WINDOWS_SINCE: Final = (0, 10)
 """Versions before are taken to keep every token of layers that look back over a window; since then blocks
 behind it are given back (docs.vllm.ai/en/latest/design/hybrid_kv_cache_manager; 0.19 by its logs)."""
 
+BYTE: Final = 8
+SCALED: Final = 128
+SCALE_BYTES: Final = 4
+
 
 class Windowed(NamedTuple):
     """Layers that look back over a window: the most `tokens` kept of a sequence, and the bytes of each token
@@ -60,7 +64,28 @@ def _kinds(architecture: Architecture, ranks: int) -> dict[_Kind, int]:
 def token_bytes(architecture: Architecture, ranks: int, cache: Cache, precision: ResolvedPrecision) -> int:
     """Cache bytes per token and rank of all layers, as they are grouped."""
     elements = sum(kind.elements * count for kind, count in _kinds(architecture, ranks).items())
-    return elements * cache_bits(cache, precision.element_bytes) // 8
+    bits = cache_bits(cache, precision.element_bytes)
+    return elements * bits // 8 + _indexed_bytes(architecture, bits)
+
+
+def _indexed_bytes(architecture: Architecture, bits: int) -> int:
+    """What layers with an indexer keep of a token beside its latent, on every rank: a key of it in 8 bits
+    with an fp32 scale for each 128 elements, whatever the cache is in (DeepseekV32IndexerCache of
+    models/deepseek_v2.py, 0.32). A latent in 8 bits has such scales too and its rotary part in 16 bits, as
+    FlashMLA's sparse kernel takes it (fp8_ds_mla, 656 bytes; other cards' kernels may do without)."""
+    found = 0
+    for layer, blocks in distinct_layers(architecture):
+        mixer = layer.mixer
+        if isinstance(mixer, LatentAttention) and mixer.indexer_dim:
+            beside = mixer.indexer_dim + _scales(mixer.indexer_dim)
+            beside += _scales(mixer.kv_rank) + mixer.rope_dim if bits == BYTE else 0
+            found += len(blocks) * beside
+    return found
+
+
+def _scales(elements: int) -> int:
+    """Bytes of the scales of so many elements."""
+    return elements // SCALED * SCALE_BYTES
 
 
 def windows_of(

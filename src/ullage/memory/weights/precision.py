@@ -54,6 +54,15 @@ class ResolvedPrecision:
         return found.elsewhere if self.elsewhere and found is not None else found
 
 
+def comes_stored(role: Role, precision: ResolvedPrecision) -> bool:
+    """Whether a checkpoint alone could bring a role's weights in their scheme: its own is in none, and its
+    engine does not turn weights into that while it loads them."""
+    scheme = precision.scheme
+    if scheme is None or precision.quantization is not None:
+        return False
+    return scheme.on_load is None or not role.runs_with.quantizes(scheme.on_load)
+
+
 def resolve_precision(role: Role, model: Model, abilities: Abilities) -> ResolvedPrecision:
     """How a role's weights are held on such a card, by which kernels.
 
