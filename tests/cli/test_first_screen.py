@@ -14,6 +14,7 @@ from random_workloads import Case, cases, catalog, write_models
 from rich.cells import cell_len
 
 import ullage
+from ullage import api
 from ullage.errors import UllageError
 from ullage.planning.advice.entry import Advice, Nearest, Search
 from ullage.reports.console import PlainConsole
@@ -114,7 +115,7 @@ def test_a_crowded_screen_still_says_all_of_that(plans):
         last = " ".join(" ".join(lines[-2:]).split())
         assert "9 notes, 9 warnings, 9 advice entries" in last
         assert {"disk", "host", "planned", "assumed"} <= {line[:8].strip() for line in lines}
-        assert any(option in line for line in lines for option in ("--set", "--gpus"))
+        assert any("31 options, all in --details" in line for line in lines)
 
 
 def test_warnings_are_on_the_screen_where_there_is_room(plans):
@@ -162,9 +163,9 @@ def test_other_cards_stand_first_with_the_order_that_puts_them_there_and_what_on
     lossy = own._replace(quality_loss=0.03)
     short = lossy._replace(changes=(("prompt_tokens", "64"),))
     found = {
-        (own,): "cheapest first, on these cards $2.00",
-        (lossy, own): "cheapest first, on these cards $2.00 and quality loss 0.030",
-        (short,): "cheapest first, on these cards $2.00 for less than all of it",
+        (own,): "cheapest first, on these cards $2.00 and 90.0 s per 1000",
+        (lossy, own): "cheapest first, on these cards $2.00 and 90.0 s per 1000 with quality loss 0.030",
+        (short,): "cheapest first, on these cards $2.00 and 90.0 s per 1000 for less than all of it",
         (): "cheapest first, on these cards nothing found",
     }
     for others, words in found.items():
@@ -180,6 +181,46 @@ def test_cards_of_one_kind_stand_once_by_their_fullest():
     (line,) = (line for line in lines if "RTX A6000, fullest" in line)
     assert line == "4x RTX A6000, fullest: gpu:1 in player prefill"
     assert sum("█" in line for line in lines) == 1
+
+
+def one(model, gpus, advice=False, **own):
+    return " ".join(" ".join(screen(api.estimate_model(model, gpus, advice=advice, **own))).split())
+
+
+def test_cards_on_which_nothing_is_held_are_named():
+    roles = {"generator": {"model": "meta-llama/Llama-3.1-8B-Instruct"}}
+    plan = ullage.plan({"kind": "evaluate", "roles": roles}, "2x RTX A6000", advice=False)
+    assert "2x RTX A6000, fullest: gpu:0 in generator prefill; nothing is held on gpu:1" in screen(plan)[2]
+
+
+def test_how_many_models_are_in_memory_at_a_time_is_said():
+    roles = {
+        "generator": {"model": "meta-llama/Llama-3.1-8B-Instruct"},
+        "judge": {"model": "Qwen/Qwen2.5-7B-Instruct"},
+    }
+    for schedule, most in (("sequential", 1), ("simultaneous", 2)):
+        plan = ullage.plan({"kind": "evaluate", "roles": roles, "schedule": schedule}, "H200", advice=False)
+        assert f"{most} of 2 roles in memory at a time" in " ".join(" ".join(screen(plan)).split())
+
+
+def test_captured_states_are_on_the_disk_and_at_which_pace_they_come_there():
+    said = one("meta-llama/Llama-3.1-8B", "RTX 4090", captures=["blocks.*.hook_resid_post"], new_tokens=0)
+    assert "outputs 250.00 GiB and texts" in said  # 1,000 x 1,024 tokens x 32 layers x 4,096 x 2 bytes
+    assert "bound by disk" in said
+    assert "times (a roofline; states written at 0.5 GB/s)" in said
+
+
+def test_experts_that_stay_in_16_bits_are_said_where_their_weights_are():
+    said = one("mistralai/Mixtral-8x7B-v0.1", "2x RTX 3090", precision="nf4")
+    assert "weights of model, derived; its experts stay in bf16" in said
+    assert "experts" not in one("mistralai/Mixtral-8x7B-v0.1", "2x RTX 3090", precision="bf16")
+
+
+def test_where_nothing_is_found_the_screen_says_what_was_not_looked_for_and_why():
+    said = one("mistralai/Mixtral-8x7B-v0.1", "2x RTX 3090", advice=True)
+    assert "on these cards nothing found" in said
+    assert "not searched: checkpoints stored in awq or gptq (precision: awq)" in said
+    assert "on these cards none: torch has no code for them" in one("Llama-3.1-8B", "V100", advice=True)
 
 
 def test_advice_is_typed_as_it_stands(plans):

@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ullage
+from ullage import api
+from ullage.errors import UnsupportedError
 from ullage.planning.advice.card_sets import cards_named
 from ullage.planning.advice.step import Step, changes_of, with_step, without
 from ullage.spec.changes import apply_changes
@@ -159,3 +161,39 @@ def test_no_single_change_makes_the_cheapest_entry_much_cheaper():
         runs = not any("checkpoint stored in" in note for note in then.notes)
         if then.verdict == "fits" and runs:
             assert then.cost.usd_per_1000_examples.expected > 0.9 * best.usd_per_1000_examples
+
+
+def test_a_cache_in_fp8_is_offered_by_vllm_where_it_holds_more_at_once():
+    """A 70B in fp8 wrote for $0.32 per 1,000 on a B200, where a cache in fp8 makes it a third cheaper."""
+    fields = {"prompt_tokens": 1000, "new_tokens": 500, "advice": True}
+    plan = api.estimate_model("meta-llama/Llama-3.3-70B-Instruct", "A100-80GB", **fields)
+    best = dict(plan.advice[0].changes)
+    assert (best["roles.model.engine"], best["roles.model.cache.precision"]) == ("vllm", "fp8")
+    kept = api.estimate_model("meta-llama/Llama-3.3-70B-Instruct", "B200-SXM", engine="vllm", **fields)
+    for entry in kept.advice:
+        changes = dict(entry.changes)
+        if changes.get("roles.model.engine") == "transformers":
+            assert "roles.model.cache.precision" not in changes or "roles.model.cache.kind" in changes
+
+
+def test_a_static_cache_that_vllm_takes_over_may_be_in_fp8():
+    workload = {**STATIC, "prompt_tokens": 8192, "examples": 100_000}
+    plan = ullage.plan(workload, "H100")
+    taken = [dict(entry.changes) for entry in plan.advice]
+    fp8 = [each for each in taken if each.get("roles.generator.cache.precision") == "fp8"]
+    assert fp8
+    assert all(each["roles.generator.cache.kind"] == "dynamic" for each in fp8)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "taken"), [("T4", False), ("V100", False), ("A100-80GB", True), ("MI300X", True)]
+)
+def test_a_cache_in_fp8_needs_a_card_whose_kernels_read_it(gpus, taken):
+    own = {"engine": "vllm", "cache": {"precision": "fp8"}}
+    if taken:
+        assert api.estimate_model("Llama-3.2-1B-Instruct", gpus, **own).verdict == "fits"
+    else:
+        with pytest.raises(
+            UnsupportedError, match=r"reads no cache in fp8 on .*; it needs compute capability 8\.0"
+        ):
+            api.estimate_model("Llama-3.2-1B-Instruct", gpus, **own)

@@ -165,9 +165,15 @@ def test_a_quantized_plan_says_of_which_card_its_ratios_are():
     fields = {"prompt_tokens": 64, "new_tokens": 8, "advice": False}
     said = [
         {each.source for each in api.estimate_model("Llama-3.1-8B-Instruct", "L4", **fields, **own).times}
-        for own in ({"precision": "nf4"}, {"precision": "bf16"}, {"precision": "fp8", "engine": "vllm"})
+        for own in (
+            {"precision": "nf4"},
+            {"precision": "bf16"},
+            {"precision": "fp8", "engine": "vllm"},
+            {"precision": "awq", "engine": "vllm"},
+        )
     ]
-    assert said == [{"", "nf4 beside 16 bits as on an H100"}, {""}, {""}]
+    nf4, fp8 = "nf4 beside 16 bits as on an H100", "fp8 beside 16 bits as on an RTX 5090"
+    assert said == [{"", nf4}, {""}, {"", fp8}, {""}]
 
 
 def test_70b_in_8_bits_on_an_h100_and_an_l4_stay_on_the_h100_whose_host_is_what_takes_the_time():

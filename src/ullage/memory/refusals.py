@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ullage.errors import UnsupportedError
-from ullage.facts.abilities import Abilities
+from ullage.facts.abilities import Abilities, of_capability
 from ullage.facts.architecture import Architecture, Model
 from ullage.facts.diffusion import Pipeline
 from ullage.facts.rope import way_to
@@ -18,6 +18,7 @@ from ullage.spec.training import Lora
 
 OWN_CACHE: Final = ("auto", "fp8", "fp16", "bf16")
 """Precisions of a cache that is an engine's own, of those that vLLM has (`CacheDType` of 0.32)."""
+FP8_CACHE: Final = (8, 0)
 
 
 WITHOUT_FLASH: Final = frozenset(
@@ -66,7 +67,7 @@ def check_role(
             f"role {name}: cache.precision {role.cache.precision} needs cache.kind: quantized"
         )
     if engine.memory == "own cache":
-        _check_own_cache(name, role)
+        _check_own_cache(name, role, abilities)
         if role.placement == "cpu" and not abilities.processor:
             raise UnsupportedError(
                 f"role {name}: placement cpu: engine {role.engine} computes on cards; leave "
@@ -76,8 +77,14 @@ def check_role(
         _check_flash(name, model, precision, abilities)
 
 
-def _check_own_cache(name: str, role: Role) -> None:
-    """An engine's own cache grows in pages of 16 bits, or of fp8."""
+def _check_own_cache(name: str, role: Role, abilities: Abilities) -> None:
+    """An engine's own cache grows in pages of 16 bits, or of fp8, which no kernel of vLLM's reads before
+    Ampere (0.32, attention/backends/triton_attn.py and flashinfer.py)."""
+    if role.cache.precision == "fp8" and not abilities.reaches(FP8_CACHE):
+        raise UnsupportedError(
+            f"role {name}: vLLM reads no cache in fp8 on {abilities.what}; it needs "
+            f"{of_capability(FP8_CACHE)}: leave cache.precision out"
+        )
     if role.cache.kind != "dynamic":
         raise UnsupportedError(
             f"role {name}: cache.kind {role.cache.kind} is of transformers; engine {role.engine} has its "

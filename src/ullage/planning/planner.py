@@ -14,7 +14,7 @@ from ullage.memory.demand import Demand
 from ullage.memory.forward.recurrence import SCANNED
 from ullage.memory.running import kernel_of
 from ullage.memory.weights.loading import with_kept_head
-from ullage.memory.weights.precision import ResolvedPrecision
+from ullage.memory.weights.precision import ResolvedPrecision, leaves_experts
 from ullage.planning.bill import Totals
 from ullage.planning.billing import device_map, make_bill, place_name
 from ullage.planning.cost import cost_of
@@ -201,9 +201,8 @@ def _of_layers(workload: Workload, demand: Demand) -> tuple[str, ...]:
 def _unshown(architecture: Architecture, precision: ResolvedPrecision) -> Iterator[str]:
     """An order of statements that nobody checked, recurrences without kernels, experts that a precision
     passes over, and an encoder's head that is held and not run."""
-    scheme, vocabulary = precision.scheme, architecture.vocab_size
-    passed_over = scheme is not None and precision.quantization is None and "experts" not in scheme.replaces
-    if passed_over and any(each.role == "experts" for layer in architecture.layers for each in layer.weights):
+    vocabulary = architecture.vocab_size
+    if leaves_experts(architecture, precision):
         yield (
             f"its experts stay in {precision.compute}: transformers stacks their matrices, which "
             f"{precision.storage} passes over"

@@ -75,16 +75,18 @@ def before_own(plan: Plan, best: Advice) -> str:
     """Why other cards stand first where the plan's own do not do as it is: the order, and what these take."""
     if best.own_cards or plan.verdict == "fits" or plan.search is None:
         return ""
-    own = first_own(plan)
-    usd, seconds = (None, None) if own is None else (own.usd_per_1000_examples, own.seconds_per_1000_examples)
-    said = "nothing found" if own is None else "price unknown" if usd is None else dollars(usd)
-    if own is not None and (plan.search.for_ == "time" or usd is None):
-        said = "time unknown" if seconds is None else duration(seconds)
-    if own is not None and any(path.split(".")[-1] in CUT for path, _ in own.changes):
+    first, own = f"; {FIRST[plan.search.for_]} first", first_own(plan)
+    if own is None:
+        why = "nothing found" if plan.gpus.abilities.has_kernels else "none: torch has no code for them"
+        return f"{first}, on these cards {why}"
+    usd, seconds = own.usd_per_1000_examples, own.seconds_per_1000_examples
+    price = "price unknown" if usd is None else dollars(usd)
+    said = f"{price} and {'time unknown' if seconds is None else duration(seconds)} per 1000"
+    if any(path.split(".")[-1] in CUT for path, _ in own.changes):
         said += " for less than all of it"
-    elif own is not None and own.quality_loss > best.quality_loss:
-        said += f" and quality loss {own.quality_loss:.3f}"
-    return f"; {FIRST[plan.search.for_]} first, on these cards {said}"
+    elif own.quality_loss > best.quality_loss:
+        said += f" with quality loss {own.quality_loss:.3f}"
+    return f"{first}, on these cards {said}"
 
 
 def typed(entry: Advice | Nearest, gpus: str) -> tuple[str, ...]:

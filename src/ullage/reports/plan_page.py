@@ -6,26 +6,31 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ullage.facts.architecture import Architecture
+from ullage.memory.weights.precision import leaves_experts
 from ullage.planning.cost import per_1000
 from ullage.planning.storage import CHECKPOINT, written
+from ullage.planning.storing import BYTES_PER_SECOND
 from ullage.planning.verdict import ORDER, Verdict
 from ullage.reports.advice_page import before_own, first_own, in_all, in_short, typed
 from ullage.reports.figures import UNKNOWN, dollars, duration, durations, number, rate, whole
 from ullage.reports.gauge import TONES, gauge
 from ullage.reports.items import at_the_peak, named
 from ullage.reports.lengths import lengths_of
-from ullage.reports.pages.page import AtOnce, Code, Facts, Part, Prose
+from ullage.reports.pages.page import AtOnce, Code, Facts, Part, Prose, Share
 from ullage.reports.pages.shell import BREAK, SHELL
 from ullage.reports.pages.words import Span
 from ullage.units import GIB, MIB, Interval, total
 
 if TYPE_CHECKING:
     from ullage.planning.advice.entry import Advice, Nearest, Search
+    from ullage.planning.bill import LineItem
     from ullage.planning.plan import DevicePlan, Plan
 
 ITEMS: Final = 3
 """Items of the peak that are named."""
 MORE: Final = "--details"
+WRITTEN: Final = f"states written at {BYTES_PER_SECOND[1] / 1e9:g} GB/s"
 Said = tuple[str, tuple[Part, ...]]
 """A word, and what is said under it."""
 
@@ -45,15 +50,15 @@ def plan_page(plan: Plan) -> AtOnce:
     disk, what was assumed, and what `--details` has."""
     kinds = kinds_of(plan)
     fullest = max((kind.fullest for kind in kinds), key=_filled, default=None)
-    parts: tuple[tuple[tuple[Part, ...], int], ...] = (
-        (tuple(_title(plan)), 2),
-        (tuple(part for kind in kinds for part in _kind(kind)), 2),
-        (_facts(_peak(plan, fullest)), ITEMS),
-        (_facts(_to_do(plan)), 3),
-        (_facts(_money(plan)), 4),
-        (_facts(_room(plan)), 4),
-        (_facts(_assumed(plan, fullest)), 4),
-        (_facts(("warning:", (Prose(each, "warning"),)) for each in plan.warnings), 0),
+    parts = (
+        Share(tuple(_title(plan)), 2),
+        Share(tuple(part for kind in kinds for part in _kind(kind)), 2),
+        Share(_facts(_peak(plan, fullest)), 2),
+        *_to_do(plan),
+        Share(_facts(_money(plan)), 4),
+        Share(_facts(_room(plan)), 4),
+        Share(_facts(_assumed(plan, fullest)), 4),
+        Share(_facts(("warning:", (Prose(each, "warning"),)) for each in plan.warnings), 0),
     )
     return AtOnce(parts, Facts((_behind(plan),)), MORE)
 
@@ -96,45 +101,65 @@ def _kind(kind: Kind) -> Iterator[Part]:
         said = f"{len(kind.devices)}x {name}, fullest: {device.name}"
     else:
         said = f"{name} ({device.name})" if name else device.name
-    yield Prose(f"{said} in {device.peak_phase}" if device.peak_phase else f"{said}, nothing is held there")
+    said += f" in {device.peak_phase}" if device.peak_phase else ", nothing is held there"
+    idle = [each.name for each in kind.devices if not each.peak_phase and each is not device]
+    yield Prose(f"{said}; nothing is held on {', '.join(idle)}" if idle else said)
     yield gauge(device)
 
 
 def _peak(plan: Plan, device: DevicePlan | None) -> Iterator[Said]:
     """The largest reasons for the peak of the fullest device, and how much the others come to."""
     items = at_the_peak(plan, device)
-    lines = [f"{whole(item.bytes)} GiB {named(item)}, {item.basis}" for item in items[:ITEMS]]
+    lines = [
+        f"{whole(item.bytes)} GiB {named(item)}, {item.basis}{_in(plan, item)}" for item in items[:ITEMS]
+    ]
     if others := items[ITEMS:]:
         lines[-1] += f"; {len(others)} more {whole(total(each.bytes for each in others))}"
     if lines:
         yield "peak", tuple(map(Prose, lines))
 
 
-def _to_do(plan: Plan) -> Iterator[Said]:
+def _in(plan: Plan, item: LineItem) -> str:
+    """What of weights is in other bits than its role's precision says."""
+    held = plan.roles.get(item.role)
+    model = None if held is None else plan.models.get(plan.workload.roles[item.role].model)
+    if held is None or item.component != "weights" or not isinstance(model, Architecture):
+        return ""
+    return f"; its experts stay in {held.precision.compute}" if leaves_experts(model, held.precision) else ""
+
+
+def _to_do(plan: Plan) -> Iterator[Share]:
     """The first advice as it can be typed, and what it comes to; where a search found none, how near it
     came."""
     if plan.advice:
         best = plan.advice[0]
         said = in_short(best) + in_all(best, plan.workload.examples) + before_own(plan, best)
-        yield _why(plan, best), (Prose(said), _typed(plan, best))
+        yield Share(_facts((_one(_why(plan, best), said),)), 3)
+        yield _typed(plan, best, "")
         own = first_own(plan)
         if own is not None and own is not best and own.changes:
-            yield (
-                "",
-                (
-                    Prose(f"on {'these cards' if plan.verdict != 'fits' else plan.gpus.name}:"),
-                    _typed(plan, own),
-                ),
-            )
+            yield _typed(plan, own, f"on {'these cards' if plan.verdict != 'fits' else plan.gpus.name}:")
+        elif own is None and plan.verdict == "does not fit" and _unquantized(plan):
+            said = "not searched: checkpoints stored in awq or gptq (precision: awq)"
+            yield Share(_facts((_one("", said),)), 1)
     elif plan.search is not None:
-        yield _one("to do", _none(plan.search, plan.verdict))
+        yield Share(_facts((_one("to do", _none(plan.search, plan.verdict)),)), 3)
         if (nearest := plan.search.nearest) is not None:
-            over = f"the nearest is {number(nearest.over)} GiB too much:"
-            yield "", (Prose(over), _typed(plan, nearest))
+            yield _typed(plan, nearest, f"the nearest is {number(nearest.over)} GiB too much:")
 
 
-def _typed(plan: Plan, entry: Advice | Nearest) -> Code:
-    return Code(BREAK.join(typed(entry, plan.gpus.name)), SHELL)
+def _unquantized(plan: Plan) -> bool:
+    """Whether a role's own checkpoint is in none of the schemes."""
+    return any(each.precision.scheme is None for each in plan.roles.values())
+
+
+def _typed(plan: Plan, entry: Advice | Nearest, said: str) -> Share:
+    """What an entry is typed as, under what is `said` of it: whole; else of the first where that is, and of
+    others nothing: what they come to is said before."""
+    options = typed(entry, plan.gpus.name)
+    lines: tuple[Part, ...] = (Prose(said),) if said else ()
+    instead = () if said else (_one("", f"{len(options)} options, all in {MORE}"),)
+    return Share((Facts((("", (*lines, Code(BREAK.join(options), SHELL))),)),), 0, Facts(instead))
 
 
 def _none(search: Search, verdict: Verdict) -> str:
@@ -232,6 +257,7 @@ def _assumed(plan: Plan, device: DevicePlan | None) -> Iterator[Said]:
     ]
     if own:
         said += f"; other lengths: {', '.join(own)}"
+    said += _together(plan)
     if workload.training is not None and len(plan.gpus.gpus) > 1:
         said += "; one process, its layers on the cards in turn (DDP, FSDP and ZeRO are not planned)"
     yield _one("planned", said)
@@ -245,8 +271,24 @@ def _assumed(plan: Plan, device: DevicePlan | None) -> Iterator[Said]:
     guessed_times = [each for each in plan.times if each.basis not in ("measured", UNKNOWN)]
     ratios = dict.fromkeys(each.source for each in guessed_times if each.source)
     if any(each.bound != "load" for each in guessed_times):
-        parts.append(f"times ({'; '.join(('a roofline', *ratios))})")
+        written_at = (WRITTEN,) if any(each.bound == "disk" for each in guessed_times) else ()
+        parts.append(f"times ({'; '.join(('a roofline', *written_at, *ratios))})")
     yield _one("assumed", ", ".join(parts) or "nothing")
+
+
+def _together(plan: Plan) -> str:
+    """How many of several models are in the cards' memory at a time."""
+    names = {each.model for name, each in plan.workload.roles.items() if name in plan.roles}
+    most = max(
+        (
+            sum(each.where == "device" and each.name in plan.roles for each in phase.resident)
+            for phase in plan.phases
+        ),
+        default=0,
+    )
+    if len(plan.roles) < 2 or len(names) < 2:
+        return ""
+    return f"; {most} of {len(plan.roles)} roles in memory at a time"
 
 
 def _behind(plan: Plan) -> Said:

@@ -3,7 +3,7 @@ file can name; `ullage estimate` asks it."""
 
 from __future__ import annotations
 
-from ullage.phases.blocks import base_work, captures_of, generate, hold, load, probed, train
+from ullage.phases.blocks import base_work, generate, hold, load, probed, stored_captures, train
 from ullage.phases.phase import Phase
 from ullage.spec.workload import ONE_MODEL, Workload
 
@@ -18,4 +18,4 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     if workload.training is not None:
         return load(only, held) + train(only, held, work, workload)
     work = work.but(probed=probed(only, workload))
-    return load(only, held) + generate(only, held, work, captures=captures_of(only, workload))
+    return load(only, held) + generate(only, held, work, captures=stored_captures(only, workload))

@@ -63,6 +63,15 @@ def comes_stored(role: Role, precision: ResolvedPrecision) -> bool:
     return scheme.on_load is None or not role.runs_with.quantizes(scheme.on_load)
 
 
+def leaves_experts(architecture: Architecture, precision: ResolvedPrecision) -> bool:
+    """Whether what turns weights into a scheme passes over the experts there are: transformers stacks their
+    matrices, and its quantizers take single ones."""
+    scheme = precision.scheme
+    if scheme is None or precision.quantization is not None or "experts" in scheme.replaces:
+        return False
+    return any(each.role == "experts" for layer in architecture.layers for each in layer.weights)
+
+
 def resolve_precision(role: Role, model: Model, abilities: Abilities) -> ResolvedPrecision:
     """How a role's weights are held on such a card, by which kernels.
 

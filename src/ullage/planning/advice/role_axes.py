@@ -21,7 +21,7 @@ from ullage.planning.advice.step import (
     Step,
 )
 from ullage.spec.installed import find_engine, usual_settings
-from ullage.spec.role import Cache, Role
+from ullage.spec.role import Role
 from ullage.spec.section import Section
 from ullage.spec.workload import ONE_MODEL, Workload
 from ullage.units import GIB
@@ -34,6 +34,8 @@ WHOLE: Final = "the precision it is stored in"
 OTHER_ENGINE: Final = {"transformers": "vllm", "vllm": "transformers"}
 CACHE_LOSS: Final = {"int8": 0.005, "int4": 0.02}
 """Assumed of transformers' quantized cache (KIVI, arXiv 2402.02750: 2 bits lose little on most tasks)."""
+CACHE_LOSS_FP8: Final = 0.005
+"""Assumed of vLLM's cache in fp8."""
 PLATFORMS_OF_VLLM: Final = ("cuda", "rocm")
 
 
@@ -73,8 +75,8 @@ def _all(name: str, workload: Workload, ground: Ground, losses: Losses) -> Itera
             several = (workload.section or Section).has_several
             most = LARGEST_BATCH if several else min(LARGEST_BATCH, max(workload.examples, 1))
             yield _batch(name, role.batch or workload.batch, most)
-        if workload.kind == ONE_MODEL:  # a run keeps a dynamic cache in the compute dtype
-            yield from _cache(name, role)
+        alone = workload.kind == ONE_MODEL  # a run keeps a dynamic cache in the compute dtype
+        yield from _cache(name, role, alone)
         if len(workload.roles) > 1:
             yield from _residency(name, workload, ground.host)
         yield from _own_cache(name, role)
@@ -103,9 +105,12 @@ def _only(axis: str, family: Family, path: str, value: str, note: str, slower: b
 
 def _paged(path: str, role: Role) -> Changes:
     """What makes room for vLLM's own cache, in pages."""
-    if role.engine == VLLM or role.cache == Cache():
+    if role.engine == VLLM:
         return ()
-    return (f"{path}.cache.kind", "dynamic"), (f"{path}.cache.precision", "auto")
+    usual = {"kind": "dynamic", "precision": "auto"}
+    return tuple(
+        (f"{path}.cache.{key}", value) for key, value in usual.items() if getattr(role.cache, key) != value
+    )
 
 
 def _must_stay(name: str, workload: Workload) -> bool:
@@ -176,26 +181,28 @@ def _batch(name: str, batch: int, most: int) -> Axis:
     return Axis(axis, "same", steps, 0 if batch > 1 else None, ladder=True, unchanged=batch)
 
 
-def _cache(name: str, role: Role) -> Iterator[Axis]:
-    """A cache of one size from the start, which is copied for no token; and one in fewer bits."""
-    if role.runs_with.memory != "process" or role.cache.kind != "dynamic":
-        return
+def _cache(name: str, role: Role, alone: bool) -> Iterator[Axis]:
+    """A cache in fewer bits: vLLM's, and of a model `alone` transformers' too, or one of one size from the
+    start, which is copied for no token."""
     path, axis = f"roles.{name}.cache", f"{name} cache"
-    static = Step(axis, "static", ((f"{path}.kind", "static"),), 0.0, "a static cache")
-    yield _of(role.engine, Axis(axis, "same", (static,)), role.engine)
-    axis = f"{name} cache bits"
-    steps = tuple(
-        Step(
-            axis,
-            bits,
+    own = alone and role.runs_with.memory == "process" and role.cache.kind == "dynamic"
+    if own:
+        static = Step(axis, "static", ((f"{path}.kind", "static"),), 0.0, "a static cache")
+        yield _of(role.engine, Axis(axis, "same", (static,)), role.engine)
+    axis, steps = f"{name} cache bits", []
+    if role.engine in OTHER_ENGINE and role.cache.precision == "auto":
+        changes: Changes = ((f"{path}.precision", "fp8"),)
+        note = f"{name}'s cache in fp8"
+        steps.append(Step(axis, "fp8", changes, CACHE_LOSS_FP8, note, only=VLLM, now=role.engine))
+    for bits, loss in CACHE_LOSS.items() if own else ():
+        changes, note = (
             ((f"{path}.kind", "quantized"), (f"{path}.precision", bits)),
-            loss,
             f"{name}'s cache in {bits}",
-            slower=True,
         )
-        for bits, loss in CACHE_LOSS.items()
-    )
-    yield _of(role.engine, Axis(axis, "lower", steps, len(steps) - 1), role.engine)
+        step = Step(axis, bits, changes, loss, note, slower=True, only=role.engine, now=role.engine)
+        steps.append(step._replace(instead=steps[0]) if steps else step)
+    if steps:
+        yield Axis(axis, "lower", tuple(steps), len(steps) - 1)
 
 
 def _residency(name: str, workload: Workload, host: int) -> Iterator[Axis]:

@@ -66,11 +66,19 @@ class Gauge(NamedTuple):
     tone: Tone = ""
 
 
-class AtOnce(NamedTuple):
-    """What is seen at once: parts, of which at least so many lines stand where there is no room for all, and
-    the last, which always does. `more` shows what is left out."""
+class Share(NamedTuple):
+    """Parts of what is seen at once, of which at least so many lines stand where there is no room for all.
+    What is of use as a whole alone has something to stand `instead` of it where that does not do."""
 
-    parts: tuple[tuple[tuple[Part, ...], int], ...]
+    parts: tuple[Part, ...]
+    least: int
+    instead: Part | None = None
+
+
+class AtOnce(NamedTuple):
+    """What is seen at once, and the last, which always is. `more` shows what is left out."""
+
+    parts: tuple[Share, ...]
     last: Part
     more: str
 
@@ -154,7 +162,7 @@ def simple(part: Part) -> tuple[Simple, ...]:
 
 def at_once(part: AtOnce) -> tuple[Part, ...]:
     """All of it, one after another."""
-    return *(each for parts, _ in part.parts for each in parts), part.last
+    return *(each for share in part.parts for each in share.parts), part.last
 
 
 def _named(name: Words, parts: tuple[Part, ...]) -> tuple[Simple, ...]:

@@ -114,10 +114,19 @@ def _code(part: Code, width: int) -> Iterator[Text]:
 def _at_once(part: AtOnce, width: int) -> Iterator[Text]:
     """What comes first is shortened last."""
     last = list(_lines(part.last, width))
-    held = [[line for each in parts for line in _lines(each, width)] for parts, _ in part.parts]
+    held = [[line for each in share.parts for line in _lines(each, width)] for share in part.parts]
     over = sum(map(len, held)) + len(last) - LINES if width >= 80 else 0
-    for lines, (_, least) in zip(reversed(held), reversed(part.parts), strict=True):
-        cut = min(max(over, 0), max(len(lines) - least, 0))
+    shares = [*zip(reversed(held), reversed(part.parts), strict=True)]
+    room = sum(max(len(lines) - share.least, 0) for lines, share in shares if share.instead is None)
+    for lines, share in shares:
+        if share.instead is not None and over > room:
+            over -= len(lines)
+            lines[:] = _lines(share.instead, width)
+            over += len(lines)
+    for lines, share in shares:
+        if share.instead is not None:
+            continue
+        cut = min(max(over, 0), max(len(lines) - share.least, 0))
         over -= cut
         del lines[len(lines) - cut :]
         if cut and lines:
