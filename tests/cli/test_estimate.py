@@ -162,13 +162,14 @@ def test_a_wide_sweep_tears_nothing_in_eighty_columns(run, monkeypatch):
     )
     shown, rows = run(*asked, code=0).splitlines(), json.loads(run(*asked, "--json", code=0))["rows"]
     assert max(map(len, shown)) <= 80
+    assert shown[0].endswith("at roles.verifier.batch, roles.verifier.precision")
+    whole = " ".join(" ".join(shown).split())
     for row in rows:
-        settings = " ".join(f"{path}={value}" for path, value in row["settings"].items())
-        figures = shown[shown.index(settings) + 1]
+        settings = " ".join(map(str, row["settings"].values()))
         peak = row["devices"][0]["peak"]
         low, expected, high = (f"{peak[end] / 2**30:.2f}" for end in ("low", "expected", "high"))
-        assert f"  {expected} ({low}-{high})  {row['verdict']}  " in figures
-        assert re.search(r"\d \(.* to .*\)$", figures)
+        figures = rf"{settings} {expected} \({low}-{high}\) {row['verdict']} [^(]*\d [^(]*\("
+        assert re.search(figures, whole)
 
 
 def test_a_sweep_shows_the_line_items_of_every_point(run):
@@ -181,7 +182,20 @@ def test_a_sweep_shows_the_line_items_of_every_point(run):
 
 def test_a_sweep_over_cards_has_a_column_for_each(run):
     shown = run("plan", EXAMPLE, "--sweep", "budget.gpus=L4,2xT4", code=0)
-    assert {"L4", "2x", "T4"} <= set(shown.partition("budget")[0].split())
+    assert {"L4", "2x", "T4"} <= set(shown.partition("verdict")[0].split())
+
+
+def test_cards_of_an_estimate_may_be_a_setting_and_are_named_once(run):
+    """Cards that a setting named were passed over for the usual one, without a word."""
+    assert "on 1x T4" in run("estimate", MODEL, "--set", "budget.gpus=T4", "--no-advice")
+    assert "on 1x A100-SXM4-80GB" in run("estimate", MODEL, "--no-advice")
+    shown = run("estimate", MODEL, "--sweep", "budget.gpus=T4,2xL4", "--no-advice")
+    assert {"T4", "2x", "L4"} <= set(shown.partition("verdict")[0].split())
+    assert "A100" not in shown
+    for command in (("estimate", MODEL), ("plan", EXAMPLE)):
+        for option in ("--set", "--sweep"):
+            said = run(*command, "--gpus", "L4", option, "budget.gpus=T4", code=2)
+            assert "--gpus and budget.gpus: both name the cards" in said
 
 
 def test_an_engines_settings_may_be_named_without_the_role():

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ullage.spec.role import Role
     from ullage.spec.workload import Workload
 
+USUAL_CARD: Final = "1xA100-80GB"
 PROMPT_TOKENS: Final = 1024
 """Of a prompt that nobody gave a length; fewer where the model's window is smaller."""
 OF_THE_WORKLOAD: Final = ("batch", "prompt_tokens", "new_tokens")
@@ -24,7 +25,7 @@ OF_THE_WORKLOAD: Final = ("batch", "prompt_tokens", "new_tokens")
 
 def estimate_model(
     model: str,
-    gpus: str = "1xA100-80GB",
+    gpus: str | None = None,
     *,
     base: Path | None = None,
     advice: bool = False,
@@ -37,10 +38,11 @@ def estimate_model(
     fidelity: str | None = None,
     **fields: Unpack[RoleFields],
 ) -> Plan:
-    """Load, prefill and decode of a role with `fields`; with `train`, an optimizer, its training: of all its
-    weights, or of adapters beside them where `lora` is their rank, or fields as peft's LoraConfig has.
-    `captures` are sites whose states are kept; `set_` are `path=value` as in a file of one role, `model`.
-    `fidelity` is how it is known what passes take: formula, traced or auto, which is the default.
+    """Load, prefill and decode of a role with `fields` on `gpus` (None: USUAL_CARD, or what `set_` names);
+    with `train`, an optimizer, its training: of all its weights, or of adapters beside them where `lora` is
+    their rank, or fields as peft's LoraConfig has. `captures` are sites whose states are kept; `set_` are
+    `path=value` as in a file of one role, `model`. `fidelity` is how it is known what passes take: formula,
+    traced or auto, which is the default.
 
     Raises SpecError for a field that a role does not have or a value it cannot take, as a file does.
     """
@@ -78,6 +80,7 @@ def bare_workload(
     Raises SpecError as `estimate_model`.
     """
     from ullage.errors import SpecError
+    from ullage.spec.budget import Budget
     from ullage.spec.capture import Capture
     from ullage.spec.parse import parse_part, parse_role
     from ullage.spec.rules import mistakes_in
@@ -106,6 +109,7 @@ def bare_workload(
         prompt_tokens=_prompt(role, base) if role.prompt_tokens is None else role.prompt_tokens,
         new_tokens=(role.new_tokens or 0) if train is None else 0,
         captures=sites,
+        budget=Budget(gpus=USUAL_CARD),
         memory=Memory(enable_gradient_checkpointing=gradient_checkpointing),
         training=training,
     )

@@ -68,6 +68,7 @@ def plan(
     from ullage import api
 
     sets = with_fidelity(set_, fidelity)
+    _named_once(gpus, set_, sweep)
     if sweep and nodes is None:
         from ullage.cli.sweep import sweep_file
 
@@ -136,7 +137,9 @@ def estimate(
     ] = None,
     training: dict[str, Any],
     whose: dict[str, str | None],
-    gpus: Annotated[str, typer.Option(help="As 1xA100-80GB, or '(24GiB, 936GB/s, sm86)'.")] = "1xA100-80GB",
+    gpus: Annotated[
+        str | None, typer.Option(help="As 2xL4, or '(24GiB, 936GB/s, sm86)'; default 1xA100-80GB.")
+    ] = None,
     json: Json = False,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="path=value, as of a file with one role, model.")
@@ -153,6 +156,7 @@ def estimate(
 ) -> None:
     from ullage import api
 
+    _named_once(gpus, set_, sweep)
     workload = api.bare_workload(
         model, captures=captures or (), set_=set_ or (), fidelity=fidelity, **training, **role
     )
@@ -175,6 +179,13 @@ def estimate(
 def with_fidelity(sets: list[str] | None, fidelity: str | None) -> list[str]:
     """What the command changes of a file, `fidelity` among it."""
     return [*(sets or ()), *([] if fidelity is None else [f"memory.fidelity={fidelity}"])]
+
+
+def _named_once(gpus: str | None, *settings: list[str] | None) -> None:
+    """Refuses cards that are named twice: one of both would be passed over."""
+    paths = [each.partition("=")[0].strip() for given in settings for each in given or ()]
+    if gpus is not None and "budget.gpus" in paths:
+        raise InputError("--gpus and budget.gpus: both name the cards; give one of them")
 
 
 def _no_other(option: str, **others: object) -> None:

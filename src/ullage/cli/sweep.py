@@ -66,7 +66,7 @@ def sweep_file(
 
 
 def sweep_workload(
-    workload: Workload, gpus: str, sweeps: Sequence[str], prices: Prices | None = None
+    workload: Workload, gpus: str | None, sweeps: Sequence[str], prices: Prices | None = None
 ) -> list[Row]:
     """The same for a workload of one model without a file."""
     from ullage import api

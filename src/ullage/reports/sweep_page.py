@@ -48,15 +48,19 @@ def sweep_page(rows: Sequence[Row], *, items: bool = False) -> Iterator[Part]:
         more = {"$/1000": usd, "why": row.refused}
         lines.append(
             (
-                _point(row),
+                *(value for _, value in row.settings),
                 *(peak.get(name, "") for name in devices),
                 Span(row.verdict, TONES.get(row.verdict, "bad")),
                 "" if row.plan is None else durations(row.plan.total_seconds),
                 *(more[name] for name in last[2:]),
             )
         )
-    columns, right = ("at", *devices, *last), frozenset((*devices, "$/1000"))
-    yield Table(columns, tuple(lines), right, title=TITLE, noted=frozenset({"why"}))
+    paths = [path for path, _ in rows[0].settings] if rows else []
+    names = [path.rpartition(".")[2] for path in paths]
+    names = names if len({*names, *devices, *last}) == len((*names, *devices, *last)) else paths
+    columns, right = (*names, *devices, *last), frozenset((*devices, "$/1000"))
+    title = f"{TITLE}, at {', '.join(paths)}"
+    yield Table(columns, tuple(lines), right, title=title, noted=frozenset({"why"}))
     for row in rows:
         if items and row.plan is not None:
             yield Section(_point(row), tuple(devices_of(row.plan)))
