@@ -32,8 +32,10 @@ INDENT: Final = " " * 4
 _FILE: Final = re.compile(r"# (\S+\.\w+)")
 CUT: Final = "..."
 _FIGURES: Final = re.compile(r"[-+]?\d[\d.,]*|\b(?:inside|below|above)\b|[█▒·]")
-_PROGRESS: Final = re.compile(r"\w+: \d+ of \d+ records, |ullage: \w+: sites proven on a small model in ")
-"""Neither is said every time: a family is proven once in a process."""
+_PROGRESS: Final = re.compile(
+    r"\w+: \d+ of \d+ records, |ullage: \w+: sites proven on a small model in |ullage: \S+: (trac|count)ing "
+)
+"""None is said every time: a family is proven once in a process, and a trace told of where it takes long."""
 _PROMPT: Final = "$ ullage "
 
 
