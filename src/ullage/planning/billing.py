@@ -9,7 +9,6 @@ from typing import Final
 
 from ullage.memory.demand import PROCESS, Demand, Spells
 from ullage.memory.needs import PASSES, RECENT, Ends, Level, Need, Needs
-from ullage.phases.phase import Phase
 from ullage.planning.bill import Bill, LineItem, Totals
 from ullage.planning.charging import Charge, Charged, charged, ends
 from ullage.planning.device import DISK, HOST, Device, host_of
@@ -77,7 +76,7 @@ def peaks_beside_segments(
     columns = [_levels(own, places[role], count, apart) for role, own in demand.spells.items()]
     sizes = [*map(sum, zip(*columns, strict=True))]
     stride = _HERE * (count + 2)
-    left = [*_left(demand.phases)]
+    left = _left(demand)
     caching = {device.name for device in devices if not device.gpu.abilities.processor}
     # Ranks of one role are alike, and what is on their cards with them.
     known: dict[tuple[bool, tuple[tuple[int, ...], ...]], Interval] = {}
@@ -92,19 +91,14 @@ def peaks_beside_segments(
     return peaks
 
 
-def _left(phases: Iterable[Phase]) -> Iterator[bool]:
+@lru_cache(maxsize=RECENT)
+def _left(demand: Demand) -> tuple[bool, ...]:
     """Before which phases a role has left the devices."""
-    before: frozenset[str] = frozenset()
-    known: dict[int, frozenset[str]] = {}  # phases share residents
-    for phase in phases:
-        here = known.get(id(phase.resident))
-        if here is None:
-            here = known[id(phase.resident)] = frozenset(phase.on_device())
-        yield not before <= here
-        before = here
+    here = [frozenset(phase.on_device()) for phase in demand.phases]
+    return tuple([not before <= now for before, now in zip([frozenset(), *here], here, strict=False)])
 
 
-def _fullest(sizes: tuple[tuple[int, ...], ...], left: list[bool] | None) -> Interval:
+def _fullest(sizes: tuple[tuple[int, ...], ...], left: tuple[bool, ...] | None) -> Interval:
     """The highest ends of a device, of sizes by phase; beside what it keeps of earlier phases where it says
     before which of them roles have `left`."""
     highest = [max(end) for end in sizes[3:6]]
@@ -169,15 +163,15 @@ def make_bill(demand: Demand, placement: Placement, devices: tuple[Device, ...])
             for role, found in roles:
                 items += [_item(role, phase, each, names[each.place], blocks[role]) for each in part(found)]
     caching = [device.name for device in devices if not device.gpu.abilities.processor]
-    items += _kept(demand.phases, _totals(items), caching)
+    items += _kept(demand, _totals(items), caching)
     return Bill(tuple(item for item in items if item.bytes.high), _totals(items))
 
 
 def _kept(
-    phases: tuple[Phase, ...], totals: Mapping[str, Mapping[str, Totals]], devices: list[str]
+    demand: Demand, totals: Mapping[str, Mapping[str, Totals]], devices: list[str]
 ) -> Iterator[LineItem]:
     """Segments of earlier phases: torch's allocator gives none back until a role leaves its device."""
-    left = [*_left(phases)]
+    phases, left = demand.phases, _left(demand)
     for device in devices:
         here = totals.get(device, {})
         reserved = [here[phase.name].reserved if phase.name in here else None for phase in phases]
