@@ -37,7 +37,7 @@ from ullage.planning.device import devices_of
 from ullage.planning.pace import FAST, LIKELY, SLOW, Pace
 from ullage.planning.passes import one_pass
 from ullage.planning.placement import place
-from ullage.planning.task import Task
+from ullage.planning.task import Held, Task
 
 THEN = (FAST._replace(fused=1), LIKELY._replace(fused=1, decoded=1.5), SLOW)
 """As before bitsandbytes 0.48."""
@@ -70,8 +70,8 @@ def rows() -> list[Row]:
     ]
 
 
-def tasks(row: Row, *, repeats: bool = True) -> list[Task]:
-    """Reading the prompt and writing, as they are planned."""
+def tasks(row: Row, *, repeats: bool = True) -> list[tuple[Task, Held]]:
+    """Reading the prompt and writing, as they are planned, and where the model is held."""
     model = replace(find_model(row.model), quantization=QUANTIZED[row.quant], max_positions=None)
     fields = {"attention": "flash", "prompt_tokens": row.input_tokens, "new_tokens": NEW_TOKENS}
     if row.gpus > 1:
@@ -81,8 +81,8 @@ def tasks(row: Row, *, repeats: bool = True) -> list[Task]:
     demand = api.estimate(workload, {row.model: model}, gpus)
     devices = devices_of(gpus, workload.budget)
     placement = place(demand, devices)
-    found = [task for task in throughput.tasks(demand, placement, devices) if task.work.activity != "load"]
-    return [task._replace(repeats=repeats) for task in found]
+    found = throughput.passes(demand, placement, devices)
+    return [(replace(task, repeats=repeats), held) for task, held in found if task.work.activity != "load"]
 
 
 class Written(NamedTuple):
@@ -107,10 +107,10 @@ class Written(NamedTuple):
         demand = api.estimate(workload, {self.model: find_model(self.model)}, gpus)
         devices = devices_of(gpus, workload.budget)
         done = {"decode": ("decode",), "prompt": ("prefill",), "token": ("prefill", "decode")}[self.what]
-        found = throughput.tasks(demand, place(demand, devices), devices)
-        counted = [each for each in found if each.work.activity in done]
+        found = throughput.passes(demand, place(demand, devices), devices)
+        counted = [each for each in found if each[0].work.activity in done]
         tokens = 1 if self.what == "prompt" else self.new_tokens
-        return [1000 / tokens * sum(one_pass(task, pace).value for task in counted) for pace in paces]
+        return [1000 / tokens * sum(one_pass(*each, pace).value for each in counted) for pace in paces]
 
     @property
     def quantized(self) -> bool:
@@ -186,9 +186,9 @@ def together(name: str) -> list[Together]:
     ]
 
 
-def milliseconds(found: list[Task], pace: Pace) -> float:
+def milliseconds(found: list[tuple[Task, Held]], pace: Pace) -> float:
     """A token, at `pace`."""
-    return 1000 / NEW_TOKENS * sum(one_pass(task, pace).value for task in found)
+    return 1000 / NEW_TOKENS * sum(one_pass(*each, pace).value for each in found)
 
 
 def left_out(listed: list[Row]) -> dict[str, dict]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ullage.errors import UnsupportedError
 from ullage.facts.architecture import Architecture
+from ullage.memory.weights.tensors import distinct_layers
 from ullage.phases.phase import Work
 from ullage.spec.role import Role
 
@@ -16,8 +17,8 @@ def check_chunks(name: str, role: Role, architecture: Architecture, works: Itera
     if role.runs_with.memory != "process":
         return
     chunked = any(work.chunk_tokens and work.chunk_tokens < work.prompt_tokens for work in works)
-    recurrent = (layer.recurrent for layer in architecture.layers)
-    if chunked and any(each is not None and each.kind == "mamba1" for each in recurrent):
+    recurrent = (layer.recurrent for layer, _ in distinct_layers(architecture)) if chunked else ()
+    if any(each is not None and each.kind == "mamba1" for each in recurrent):
         raise UnsupportedError(
             f"role {name}: {architecture.name} keeps no Mamba state from chunk to chunk in transformers, so "
             "that its answers would be others; leave memory.streaming_chunk_size out, or use engine vllm"

@@ -81,9 +81,9 @@ PROCESS = ""
 """Stands for a role where what is needed is the process's own: paid once on each device in use."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Demand:
-    """Every need of a workload, phase by phase, with the shapes of its roles.
+    """Every need of a workload, phase by phase, with the shapes of its roles. Compared by identity.
 
     `asked` says for each of `phases` what each role needs then, in the order in which they are resident, the
     process last. `parts` is what of each role's model is loaded, `precisions` what each runs in; `served` how

@@ -65,15 +65,18 @@ pass comes to fewer. A search comes back to what it asked for lately; to remembe
 saves, in memory touched."""
 Ends = tuple[int, int, int]
 """Low, expected and high value."""
+OUTSIDE: Final[tuple[Level, ...]] = ("process", "device")
+"""Levels of what torch's allocator does not reserve."""
 
 
 class Group:
     """Needs that change together, with their sums. Compared by identity: equal ones are made once.
 
     With `around`, segments stay cached but unused around temporaries as it says, and around caches. `sums` is
-    what is paid by the block, or once, by a GPU that holds every block; `largest` the maximum of the
-    temporaries of each level; `elsewhere` lies on the host or on disk, whoever holds the blocks. `temporary`
-    says that some of all these needs, wherever they lie, are temporaries.
+    what is paid by the block, or once, by a GPU that holds every block, `outside` those of it that torch's
+    allocator does not reserve; `largest` the maximum of the temporaries of each level; `elsewhere` lies on
+    the host or on disk, whoever holds the blocks. `temporary` says that some of all these needs, wherever
+    they lie, are temporaries.
     """
 
     def __init__(self, items: tuple[Need, ...], around: Around = None) -> None:
@@ -83,6 +86,7 @@ class Group:
         self.largest: dict[Level, Ends] = {}
         elsewhere: list[Need] = []
         low_sum = expected_sum = high_sum = 0
+        self.outside: Ends = 0, 0, 0
         weights = cache = 0
         for need in items:
             component, where, (low, expected, high), _, combine, level, home, _ = need
@@ -115,6 +119,8 @@ class Group:
             low_sum += low * count
             expected_sum += expected * count
             high_sum += high * count
+            if level in OUTSIDE:
+                self.outside = summed(self.outside, (low * count, expected * count, high * count))
         if around is not None:
             add_unused(self.largest, around)
         self.elsewhere = tuple(elsewhere)
@@ -177,8 +183,8 @@ class Needs:
 
     It names neither, so phases in which a role does the same share one. Compared by identity. It is made of
     `groups`, which it shares with others. `blocks` is how many the role has; 0 for what the process needs
-    beside its roles. `whole` is what a GPU pays that holds every block; `elsewhere` lies on the host or on
-    disk, whoever holds them.
+    beside its roles. `whole` is what a GPU pays that holds every block, `reserved` those of it that torch's
+    allocator reserves; `elsewhere` lies on the host or on disk, whoever holds them.
 
     High values of what lies on GPUs: `fixed` of what a device pays however few of the blocks it holds,
     `kept` of the caches that stay on the first GPU where weights are offloaded, `passing` of the largest
@@ -193,6 +199,7 @@ class Needs:
         weights = cache = 0
         elsewhere: tuple[Need, ...] = ()
         on_gpu = False
+        outside: Ends = 0, 0, 0
         largest: dict[Level, Ends] = {}
         for group in groups:
             fixed += group.fixed
@@ -203,14 +210,17 @@ class Needs:
             if group.elsewhere:
                 elsewhere += group.elsewhere
             on_gpu = on_gpu or group.on_gpu
+            outside = summed(outside, group.outside) if group.outside[2] else outside
             for level, ends in group.largest.items():
                 largest[level] = highest(largest.get(level), *ends)
-        for ends in largest.values():
+        for level, ends in largest.items():
+            outside = summed(outside, ends) if level in OUTSIDE else outside
             fixed += ends[2]
             low, expected, high = low + ends[0], expected + ends[1], high + ends[2]
         self.fixed, self.kept, self.passing = fixed, kept, passing
         self.elsewhere, self.on_gpu = elsewhere, on_gpu
         self.whole: Ends = low, expected, high
+        self.reserved: Ends = low - outside[0], expected - outside[1], high - outside[2]
         self.read = weights, cache
 
     @cached_property
@@ -244,6 +254,11 @@ def group_of(needs: Iterable[Need], on_processor: bool, around: Around) -> Group
     if on_processor:
         return Group(tuple([need for need in needs if need.component not in ALLOCATOR_ITEMS]))
     return Group(tuple(needs), around)
+
+
+def summed(one: Ends, other: Ends) -> Ends:
+    """Both, end by end."""
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
 
 
 def highest(held: Ends | None, low: int, expected: int, high: int) -> Ends:

@@ -8,10 +8,9 @@ from operator import add
 from typing import Final
 
 from ullage.memory.demand import PROCESS, Demand, Spells
-from ullage.memory.needs import PASSES, RECENT, Ends, Level, Need, Needs
-from ullage.phases.phase import Phase
+from ullage.memory.needs import OUTSIDE, PASSES, RECENT, Ends, Level, Need, Needs
 from ullage.planning.bill import Bill, LineItem, Totals
-from ullage.planning.charging import Charge, Charged, charged, ends
+from ullage.planning.charging import Charge, Charged, charged, charges, ends
 from ullage.planning.device import DISK, HOST, Device, host_of
 from ullage.planning.place import Assigned, Off, OnDevice, Place, assigned
 from ullage.planning.placement import Placement
@@ -77,7 +76,7 @@ def peaks_beside_segments(
     columns = [_levels(own, places[role], count, apart) for role, own in demand.spells.items()]
     sizes = [*map(sum, zip(*columns, strict=True))]
     stride = _HERE * (count + 2)
-    left = [*_left(demand.phases)]
+    left = _left(demand)
     caching = {device.name for device in devices if not device.gpu.abilities.processor}
     # Ranks of one role are alike, and what is on their cards with them.
     known: dict[tuple[bool, tuple[tuple[int, ...], ...]], Interval] = {}
@@ -92,19 +91,16 @@ def peaks_beside_segments(
     return peaks
 
 
-def _left(phases: Iterable[Phase]) -> Iterator[bool]:
+@lru_cache(maxsize=RECENT)
+def _left(demand: Demand) -> tuple[bool, ...]:
     """Before which phases a role has left the devices."""
-    before: frozenset[str] = frozenset()
-    known: dict[int, frozenset[str]] = {}  # phases share residents
-    for phase in phases:
-        here = known.get(id(phase.resident))
-        if here is None:
-            here = known[id(phase.resident)] = frozenset(phase.on_device())
-        yield not before <= here
-        before = here
+    residents = {id(phase.resident): phase for phase in demand.phases}  # phases share them
+    on_device = {key: frozenset(phase.on_device()) for key, phase in residents.items()}
+    here = [on_device[id(phase.resident)] for phase in demand.phases]
+    return tuple([not before <= now for before, now in zip([frozenset(), *here], here, strict=False)])
 
 
-def _fullest(sizes: tuple[tuple[int, ...], ...], left: list[bool] | None) -> Interval:
+def _fullest(sizes: tuple[tuple[int, ...], ...], left: tuple[bool, ...] | None) -> Interval:
     """The highest ends of a device, of sizes by phase; beside what it keeps of earlier phases where it says
     before which of them roles have `left`."""
     highest = [max(end) for end in sizes[3:6]]
@@ -127,28 +123,24 @@ def _levels(spells: Spells, assigned: Assigned, count: int, apart: bool) -> tupl
     rows = []
     for needs, _ in spells.each:
         row = [0] * (_HERE * (count + 2))
-        for place, sizes in _by_level(needs, _one_rank(assigned)).items():
-            alike = assigned.ranks if place in assigned.ranks else (place,)
-            for at in [starts[each] for each in alike]:
-                row[at : at + _HERE - 1] = map(add, row[at : at + _HERE - 1], sizes)
-                row[at + _HERE - 1] = 1
+        for place, sizes in _by_level(needs, assigned).items():
+            at = starts[place]
+            row[at : at + _HERE - 1] = map(add, row[at : at + _HERE - 1], sizes)
+            row[at + _HERE - 1] = 1
         rows.append(row)
     return spells.column(rows, _HERE * (count + 2))
-
-
-def _one_rank(whole: Assigned) -> Assigned:
-    """The first rank alone, which all others are like."""
-    return assigned((), whole.ranks[:1], whole.reason) if len(whole.ranks) > 1 else whole
 
 
 @lru_cache(maxsize=PASSES * RECENT)
 def _by_level(needs: Needs, assigned: Assigned) -> dict[Place, tuple[int, ...]]:
     """What a role takes in each place in one phase: the ends of what is reserved, and of all."""
-    found: dict[Place, list[int]] = {}
-    charges = charged(needs, assigned)
-    for each in (*charges.sums, *charges.largest, *charges.passing):
+    holders = assigned.holders if needs.on_gpu else ()
+    found: dict[Place, list[int]] = {each: [*needs.reserved, *needs.whole] for each in holders}
+    items = needs.elsewhere if assigned.holders else needs.items
+    made = charges(items, assigned)
+    for each in (*made.sums, *made.largest, *made.passing):
         sizes = found.setdefault(each.place, [0] * 6)
-        if each.need.level in ("live", "reserved"):
+        if each.need.level not in OUTSIDE:
             sizes[:3] = map(add, sizes[:3], each.bytes)
         sizes[3:] = map(add, sizes[3:], each.bytes)
     return {place: tuple(sizes) for place, sizes in found.items()}
@@ -169,15 +161,15 @@ def make_bill(demand: Demand, placement: Placement, devices: tuple[Device, ...])
             for role, found in roles:
                 items += [_item(role, phase, each, names[each.place], blocks[role]) for each in part(found)]
     caching = [device.name for device in devices if not device.gpu.abilities.processor]
-    items += _kept(demand.phases, _totals(items), caching)
+    items += _kept(demand, _totals(items), caching)
     return Bill(tuple(item for item in items if item.bytes.high), _totals(items))
 
 
 def _kept(
-    phases: tuple[Phase, ...], totals: Mapping[str, Mapping[str, Totals]], devices: list[str]
+    demand: Demand, totals: Mapping[str, Mapping[str, Totals]], devices: list[str]
 ) -> Iterator[LineItem]:
     """Segments of earlier phases: torch's allocator gives none back until a role leaves its device."""
-    left = [*_left(phases)]
+    phases, left = demand.phases, _left(demand)
     for device in devices:
         here = totals.get(device, {})
         reserved = [here[phase.name].reserved if phase.name in here else None for phase in phases]

@@ -42,10 +42,15 @@ def charged(needs: Needs, assigned: Assigned) -> Charged:
     Weights of blocks offloaded to the CPU lie in host memory, and pass through a buffer for the
     largest of them on the role's first GPU; their caches and temporaries stay on that GPU.
     """
+    return charges(needs.items, assigned)
+
+
+def charges(items: tuple[Need, ...], assigned: Assigned) -> Charged:
+    """The same of some of a role's needs."""
     sums: list[Charge] = []
     largest: dict[tuple[Place, Level], Charge] = {}
     passing: list[Charge] = []
-    for need in needs.items:
+    for need in items:
         for place, blocks in _shares(need, assigned):
             if _passes(need, place, assigned) and (not passing or need.each.high > passing[0].bytes.high):
                 passing = [_passing(need, assigned.first)]
@@ -62,12 +67,12 @@ def charged(needs: Needs, assigned: Assigned) -> Charged:
 @lru_cache(maxsize=PASSES)
 def ends(needs: Needs, assigned: Assigned, devices: int) -> tuple[int, ...]:
     """What `charged` comes to: low, expected and high value of each device, of the host and of the disk."""
-    alone = assigned.spans[0].place if len(assigned.spans) == 1 else None
     found = [0] * (3 * devices + 6)
     largest: Largest = {}
     passing: Ends = ZERO
-    if isinstance(alone, OnDevice):
-        found[3 * alone.number : 3 * alone.number + 3] = needs.whole
+    if assigned.holders:
+        for each in assigned.holders:
+            found[3 * each.number : 3 * each.number + 3] = needs.whole
         _spread(needs.elsewhere, None, assigned, devices, found, largest)
     else:
         for group in needs.groups:

@@ -63,6 +63,11 @@ class Assigned:
         """The devices among them, those that compute."""
         return tuple(place for place in self.places if isinstance(place, OnDevice))
 
+    @cached_property
+    def holders(self) -> tuple[OnDevice, ...]:
+        """The devices, where each of them holds every block."""
+        return self.ranks or (self.devices if len(self.spans) == 1 else ())
+
     @property
     def first(self) -> OnDevice:
         """The device that computes what is offloaded, and keeps its caches."""

@@ -202,6 +202,9 @@ def _pairs(new: int, cached: int, window: int | None) -> int:
 
 def scores(architecture: Architecture, kernel: str, width: int, masked: bool, new: int, keys: int) -> int:
     """Of one sequence, over all layers, where the kernel makes them in memory; elements are `width` bytes."""
-    mixers = [layer.mixer for layer in architecture.layers]
-    found = [each for each in mixers if makes_scores(kernel, each, width, masked, processor=False)]
-    return sum(each.heads for each in found if isinstance(each, Attention | LatentAttention)) * new * keys
+    heads = 0
+    for layer, blocks in distinct_layers(architecture):
+        mixer = layer.mixer
+        if isinstance(mixer, Attention | LatentAttention):
+            heads += len(blocks) * mixer.heads * makes_scores(kernel, mixer, width, masked, processor=False)
+    return heads * new * keys

@@ -13,7 +13,7 @@ from ullage.planning.latency import Latency, StageTime, WayTime, total_of
 from ullage.planning.measured_time import NO_TIMES, MeasuredTimes
 from ullage.planning.passes import pass_time
 from ullage.planning.placement import Placement
-from ullage.planning.throughput import past_time, tasks
+from ullage.planning.throughput import passes, past_time
 from ullage.units import NO_TIME, Estimate
 
 
@@ -62,9 +62,9 @@ class _Seconds:
     ) -> None:
         every = [phase for way in laid.ways for stage in way.stages for phase in stage.phases]
         found: dict[int, Estimate | None] = {}
-        for phase, task in zip(every, tasks(laid.demand, placement, devices), strict=True):
-            past = None if task is None else past_time(phase, task, measured, placement, devices)
-            timed = None if task is None or past is not None else pass_time(task)
+        for phase, done in zip(every, passes(laid.demand, placement, devices), strict=True):
+            past = None if done is None else past_time(phase, done[0], measured, placement, devices)
+            timed = None if done is None or past is not None else pass_time(*done)
             found[id(phase)] = past.seconds if past is not None else None if timed is None else timed[0]
         self._known = found
 

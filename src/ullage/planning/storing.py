@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from ullage.memory.demand import Demand
+from ullage.memory.needs import RECENT
 from ullage.units import Estimate
 
 BYTES_PER_SECOND: Final = (1.5e9, 0.5e9, 0.15e9)
@@ -14,6 +16,7 @@ beside an H200 (benchmarks/results/gpu-NVIDIA-H200.json) and 268 MB 1.0 s on a m
 are assumed."""
 
 
+@lru_cache(maxsize=RECENT)
 def storing(demand: Demand) -> Mapping[int, Estimate]:
     """Seconds of the whole workload, by the place of the phase that stores most of what its role captures:
     writing a reply stores what reading its prompt has captured too."""

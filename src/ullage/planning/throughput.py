@@ -20,7 +20,7 @@ from ullage.planning.phase_time import Bound, PhaseTime, TimeBasis
 from ullage.planning.place import Assigned, Off, OnDevice
 from ullage.planning.placement import Placement
 from ullage.planning.storing import stored_with, storing
-from ullage.planning.task import UNCHANGED, Held, Task
+from ullage.planning.task import UNCHANGED, Held, Task, task_of
 from ullage.units import Estimate
 
 _UNKNOWN: Final[tuple[None, Bound]] = (None, "unknown")
@@ -37,18 +37,18 @@ def phase_times(
     workload: as past runs `measured` them, else by what the cards can do; what a processor takes beside cards
     is not known."""
     times = []
-    known: dict[Task, tuple[Estimate, Bound] | None] = {}
+    known: dict[tuple[Task, Held], tuple[Estimate, Bound] | None] = {}
     stored = storing(demand)
-    for at, (phase, task) in enumerate(zip(demand.phases, tasks(demand, placement, devices), strict=True)):
-        if task is None:
+    for at, (phase, done) in enumerate(zip(demand.phases, passes(demand, placement, devices), strict=True)):
+        if done is None:
             if phase.running in placement:
                 times.append(PhaseTime(phase.name, None, None, None, "unknown", "unknown"))
             continue
-        if task not in known:
-            known[task] = pass_time(task)
-        found, name = known[task], phase.name
+        if done not in known:
+            known[done] = pass_time(*done)
+        task, found, name = done[0], known[done], phase.name
         seconds, bound = found or _UNKNOWN
-        basis, source = _basis(task, seconds), "" if seconds is None else _ratio(task)
+        basis, source = _basis(task, seconds), "" if seconds is None else _ratio(*done)
         past = past_time(phase, task, measured, placement, devices)
         if past is not None:
             seconds, basis, source = past.seconds, "measured", past.source
@@ -67,9 +67,9 @@ def _basis(task: Task, seconds: Estimate | None) -> TimeBasis:
     return "assumed" if task.slowdown is None and task.work.activity != "load" else "derived"
 
 
-def _ratio(task: Task) -> str:
+def _ratio(task: Task, held: Held) -> str:
     """What a quantized product's time rests on; "" of weights in 16 bits, and where they are only loaded."""
-    scheme, slowdown = task.precision.scheme, task.slowdown
+    scheme, slowdown = task.precision.scheme, task.slowdown_on(held)
     if scheme is None or task.work.activity == "load" or slowdown is UNCHANGED:
         return ""
     if slowdown is None:
@@ -101,13 +101,13 @@ def total_seconds(
     spent: dict[str, float] = {}
     unknown: dict[str, None] = {}
     stored = storing(demand)
-    for at, (phase, task) in enumerate(zip(demand.phases, tasks(demand, placement, devices), strict=True)):
-        if task is None:
+    for at, (phase, done) in enumerate(zip(demand.phases, passes(demand, placement, devices), strict=True)):
+        if done is None:
             if phase.running in placement:
                 unknown[phase.running] = None
             continue
-        past = past_time(phase, task, measured, placement, devices)
-        seconds = expected_seconds(task) if past is None else past.seconds.expected
+        past = past_time(phase, done[0], measured, placement, devices)
+        seconds = expected_seconds(*done) if past is None else past.seconds.expected
         if seconds is None:
             unknown[phase.running] = None
         else:
@@ -119,25 +119,34 @@ def total_seconds(
     return total, spent, tuple(unknown)
 
 
-def tasks(demand: Demand, placement: Placement, devices: tuple[Device, ...]) -> Iterator[Task | None]:
-    """One pass of each phase; None where no device computes."""
+def passes(
+    demand: Demand, placement: Placement, devices: tuple[Device, ...]
+) -> Iterator[tuple[Task, Held] | None]:
+    """One pass of each phase, and where its role is held; None where no device computes."""
     held = {name: _held(assigned, devices) for name, assigned in placement.items()}
+    for phase, task in zip(demand.phases, _tasks(demand), strict=True):
+        where = held.get(phase.running)
+        yield None if task is None or where is None else (task, where)
+
+
+@lru_cache(maxsize=RECENT)
+def _tasks(demand: Demand) -> tuple[Task | None, ...]:
+    """One pass of each phase, wherever its role is held; None where that is on another machine."""
     waiting = {each.name for phase in demand.phases for each in phase.resident if each.where == "host"}
     kernels: dict[str, str] = {}
+    found: list[Task | None] = []
     for phase, asked in zip(demand.phases, demand.asked, strict=True):
         name = phase.running
-        where = held.get(name)
-        if where is None:
-            yield None
+        if name not in demand.parts:
+            found.append(None)
             continue
         role, model = next(each.role for each in phase.resident if each.name == name), demand.parts[name]
         if name not in kernels:
             kernels[name], _ = kernel_of(name, role, demand.phases, model)
-        # A role of which a part waits while it works is parked nowhere: it comes from disk again.
-        offloaded = len(placement[name].places) > len(placement[name].devices)
-        from_disk = phase.once or name not in waiting or offloaded
-        precision, work = demand.precisions[name], phase.work
-        yield Task(work, role, model, precision, kernels[name], asked[name], where, from_disk)
+        from_disk = phase.once or name not in waiting
+        precision = demand.precisions[name]
+        found.append(task_of(phase.work, role, model, precision, kernels[name], asked[name].read, from_disk))
+    return tuple(found)
 
 
 @lru_cache(maxsize=RECENT)

@@ -15,7 +15,7 @@ from ullage.memory.needs import RECENT
 from ullage.memory.training.recipe import Recipe
 from ullage.memory.weights.tensors import distinct_layers, embedding_weights, head_weights
 from ullage.planning.roofline import SCORE_BYTES, Stage, Step, scores
-from ullage.planning.task import Task
+from ullage.planning.task import Held, Task
 from ullage.spec.training import Training
 
 TRAIN_FACTOR: Final = 3
@@ -44,13 +44,13 @@ BOTH_HALVES: Final = 2
 """torch's plain attention multiplies what its mask hides too."""
 
 
-def trained(read: Step, model: Architecture, task: Task) -> Step:
+def trained(read: Step, task: Task, held: Held) -> Step:
     """What a step takes of which one forward pass is `read`."""
-    work, recipe = task.work, _recipe(task)
+    work, model, recipe = task.work, task.architecture, _recipe(task)
     factor = TRAIN_FACTOR + work.gradient_checkpointing
     rows = work.batch * work.prompt_tokens
     read = read._replace(operations=read.operations * factor, attended=read.attended * factor)
-    read, made = _in_fp32(read, model, task, recipe, factor)
+    read, made = _in_fp32(read, task, held, recipe, factor)
     full = read.full
     host = read.host + ADAPTED_SECONDS * len(_adapted(model, recipe))
     again = AGAIN_SECONDS * len(model.layers) if work.gradient_checkpointing else 0.0
@@ -64,16 +64,16 @@ def trained(read: Step, model: Architecture, task: Task) -> Step:
     )
 
 
-def _in_fp32(read: Step, model: Architecture, task: Task, recipe: Recipe, factor: int) -> tuple[Step, float]:
+def _in_fp32(read: Step, task: Task, held: Held, recipe: Recipe, factor: int) -> tuple[Step, float]:
     """The step with what it does in fp32 said apart, and bytes of scores that one pass makes for that.
 
     Beside quantized weights attention and the output layer are in fp32 where neither peft's casts are left
     out nor autocast undoes them. Without any scheme all is, and where autocast's dtype is emulated there."""
-    if recipe.autocast_dtype == "bf16" and not task.held.slowest.gpu.abilities.bf16:
+    if recipe.autocast_dtype == "bf16" and not held.slowest.gpu.abilities.bf16:
         return read.in_fp32(), 0.0
     if not recipe.full:
         return read, 0.0
-    work, made = task.work, _scores(model, task)
+    work, model, made = task.work, task.architecture, _scores(task, held)
     if recipe.precision.scheme is None:
         return read.in_fp32(), made
     head = 2 * work.batch * work.prompt_tokens * model.hidden_size * model.vocab_size
@@ -83,20 +83,20 @@ def _in_fp32(read: Step, model: Architecture, task: Task, recipe: Recipe, factor
     return read._replace(operations=narrow, attended=0.0, full=full), made
 
 
-def _scores(model: Architecture, task: Task) -> float:
+def _scores(task: Task, held: Held) -> float:
     """Bytes of scores that a pass makes since no kernel takes its heads in fp32."""
-    if task.kernel != "sdpa" or task.held.slowest.gpu.abilities.processor:
+    if task.kernel != "sdpa" or held.slowest.gpu.abilities.processor:
         return 0.0
     keys = task.work.prompt_tokens + task.work.cached_tokens
-    made = scores(model, "sdpa", FULL, False, task.work.prompt_tokens, keys)
+    made = scores(task.architecture, "sdpa", FULL, False, task.work.prompt_tokens, keys)
     return task.work.batch * made * SCORE_BYTES
 
 
-def updated(stages: tuple[Stage, ...], model: Architecture, task: Task) -> Step:
+def updated(stages: tuple[Stage, ...], task: Task) -> Step:
     """The optimizer's step, of every card on its own layers at once."""
     recipe = _recipe(task)
     training = recipe.training
-    tensors, size = _stepped(model, recipe)
+    tensors, size = _stepped(task.architecture, recipe)
     host = 0.0 if training.optimizer == "none" else STEPPED_SECONDS * tensors
     width = FULL if recipe.master else recipe.width
     read = sum(stage.weights for stage in stages)

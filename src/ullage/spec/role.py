@@ -117,7 +117,10 @@ class Role(Value):
     @property
     def settings(self) -> Settings:
         """The engine's own part of this role."""
-        usual, given = usual_settings(self.engine), self._settings
+        usual = usual_settings(self.engine)
+        if type(usual) is Settings:  # which says nothing
+            return usual
+        given = self._settings
         return given if type(given) is type(usual) else usual
 
     def naming(self, names: Mapping[str, str]) -> Self:

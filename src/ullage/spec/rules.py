@@ -64,9 +64,9 @@ def _role(role: Role, path: Path) -> Iterator[Mistake]:
             yield Mistake(
                 (*path, *place.split(".")), f"{problem} (keys are read from the environment: key_env)"
             )
-    made = by_transformers().keys() & {role.precision, *role.fallback_precisions}
-    if role.llm_int8_enable_fp32_cpu_offload and not made:
-        problem = f"has an effect with precision: {' or '.join(by_transformers())} alone; remove it"
+    made = by_transformers() if role.llm_int8_enable_fp32_cpu_offload else {}
+    if made and made.keys().isdisjoint((role.precision, *role.fallback_precisions)):
+        problem = f"has an effect with precision: {' or '.join(made)} alone; remove it"
         yield Mistake((*path, "llm_int8_enable_fp32_cpu_offload"), problem)
     yield from _placement(role, (*path, "placement"))
     for device, size in (role.max_memory or {}).items():

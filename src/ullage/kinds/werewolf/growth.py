@@ -43,6 +43,7 @@ def asks_of(rules: Rules, new_tokens: int, window: int) -> tuple[Asked, ...]:
     return tuple(Asked(each.sort, min(each.prompt, window), each.spoken) for each in found)
 
 
+@lru_cache(maxsize=256)
 def room_needed(rules: Rules, new_tokens: int, condition: Condition = CONTROL) -> int:
     """Tokens of window without which not even the round in progress is heard: what all say in one round, and
     think where it is heard, as `rules` are played in a condition."""

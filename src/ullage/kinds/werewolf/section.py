@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated, ClassVar, Final, Literal
+from functools import lru_cache
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -110,12 +111,7 @@ class Section(BaseSection):
     @property
     def rules(self) -> Rules:
         """The preset's, with those that are given."""
-        preset = PRESETS[self.preset]
-        given = {name: getattr(self, name) for name in Rules.__dataclass_fields__}
-        given = {name: value for name, value in given.items() if value is not None}
-        if self.werewolves is None and self.players not in (None, preset.players):
-            given["werewolves"] = max((self.players or 0) // 3, 1)
-        return replace(preset, **given)
+        return _rules(self.preset, tuple([getattr(self, name) for name in Rules.__dataclass_fields__]))
 
     @property
     def arms(self) -> tuple[Condition, ...]:
@@ -137,10 +133,10 @@ class Section(BaseSection):
 
     def played_by(self) -> dict[str, float]:
         """Each role, and how many seats it plays on average over games."""
-        rules = self.rules
-        found: dict[str, float] = {}
+        rules, found = self.rules, dict[str, float]()
+        identities = rules.identities
         for seat in range(rules.players):
-            for identity in rules.identities:
+            for identity in identities:
                 role = self.role_of(seat, identity)
                 found[role] = found.get(role, 0.0) + 1 / rules.players
         return found
@@ -253,3 +249,13 @@ class Section(BaseSection):
                 )
                 yield Mistake(("prompt_tokens",), problem)
                 return
+
+
+@lru_cache(maxsize=256)
+def _rules(preset: str, fields: tuple[Any, ...]) -> Rules:
+    """A preset's with those of all `fields` that are given, in their order; None: they are not."""
+    usual = PRESETS[preset]
+    given = dict(zip(Rules.__dataclass_fields__, fields, strict=True))
+    if given["werewolves"] is None and given["players"] not in (None, usual.players):
+        given["werewolves"] = max(given["players"] // 3, 1)
+    return replace(usual, **{name: value for name, value in given.items() if value is not None})

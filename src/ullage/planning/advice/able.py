@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from ullage.facts.quantization.known import on_the_fly
+from ullage.facts.quantization.known import SCHEMES
 from ullage.spec.role import Role
 from ullage.spec.workload import Workload
 
@@ -16,5 +16,6 @@ def is_able(workload: Workload, stored: Container[str]) -> bool:
 
 
 def _quantizes(role: Role) -> bool:
-    made = on_the_fly().get(role.precision)
+    scheme = SCHEMES.get(role.precision)
+    made = None if scheme is None else scheme.on_load
     return made is None or not role.runs_with.local or role.runs_with.quantizes(made)

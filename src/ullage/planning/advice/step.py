@@ -143,6 +143,6 @@ def apt(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 
 def _counterpart(step: Step, steps: tuple[Step, ...]) -> Step | None:
     """The step, or what takes its place beside these; None where nothing does."""
-    if step.is_apt(steps):
+    if not step.only or step.is_apt(steps):
         return step
     return step.instead if step.instead is not None and step.instead.is_apt(steps) else None
