@@ -82,6 +82,18 @@ def test_advice_compares_prices_of_one_label(run, card, label):
     assert priced
 
 
+def test_advice_by_another_label_is_typed_with_it(run):
+    """What the screen shows, pasted behind the same command, costs what it says."""
+    asked = "estimate", LLAMA, "--gpus", "A40", "--label", "spot"
+    best = json.loads(run(*asked, "--json"))["advice"][0]
+    typed = ("--gpus", best["gpus"], *(f"--set={each['path']}={each['value']}" for each in best["changes"]))
+    text = " ".join(run(*asked).replace("\\\n", " ").split())
+    assert f"--gpus '{best['gpus']}' --label on-demand --set " in text
+    again = json.loads(run(*asked, *typed, "--label", "on-demand", "--no-advice", "--json"))
+    cost = again["cost"]["usd_per_1000_examples"]["expected"]
+    assert cost == pytest.approx(best["usd_per_1000_examples"])
+
+
 def test_a_label_that_has_other_numbers_of_the_card_alone_says_which(run):
     text = run("estimate", LLAMA, "--precision", "nf4", "--gpus", "V100")
     assert fact(text, "price") == "on-demand for 8 such cards alone: all here is by marketplace prices"

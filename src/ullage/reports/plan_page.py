@@ -135,7 +135,7 @@ def _to_do(plan: Plan) -> Iterator[Said]:
 
 
 def _typed(plan: Plan, entry: Advice | Nearest) -> Code:
-    return Code(BREAK.join(typed(entry, plan.gpus.name)), SHELL)
+    return Code(BREAK.join(typed(entry, plan)), SHELL)
 
 
 def _none(search: Search, verdict: Verdict) -> str:

@@ -158,7 +158,7 @@ def _advice(plan: Plan, file: str) -> Iterator[Part]:
         yield Prose("It fits. What is cheaper or faster, or what to do with fewer cards:")
     for entry in plan.advice:
         yield Prose(f"{entry.gpus}: {entry.verdict}; {in_short(entry)}. {entry.quality_note}".strip())
-        if options := typed(entry, plan.gpus.name):
+        if options := typed(entry, plan):
             lines = in_lines(options, WIDE).splitlines()
             yield Code("\n".join([f"ullage plan {file} \\", *(f"  {line}" for line in lines)]), "bash")
 
