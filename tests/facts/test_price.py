@@ -82,7 +82,12 @@ def test_labels_are_not_mixed_while_one_has_the_whole_set():
     offers = offer(usd=2.0), offer("Two", usd=0.2, label="spot"), offer("Three", usd=0.1, label="marketplace")
     assert priced(*offers, of="L4").label == "on-demand"
     assert Prices(offers).only("spot").of(parse_gpu_set("L4")).usd_per_hour == 0.2
-    assert priced(*offers[1:], of="L4").label == "marketplace"  # the next one that has it
+    assert priced(*offers[1:], of="L4") is None
+    other = Prices(offers[1:]).having(parse_gpu_set("L4"))  # by the next one that has it
+    assert (other.of(parse_gpu_set("L4")).label, other.instead_of) == ("marketplace", "on-demand")
+    assert {other.of(gpus).label for _, gpus in other.sets()} == {"marketplace"}
+    assert Prices(offers).having(parse_gpu_set("L4")).instead_of is None
+    assert Prices(offers).having(parse_gpu_set("A40")).instead_of is None
     assert Prices(offers[1:]).sets() == []  # never compared
 
 

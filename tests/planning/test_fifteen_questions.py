@@ -262,15 +262,15 @@ QUESTIONS = {
 }
 
 
-def planned(workload, overrides, gpus):
-    return ullage.plan(api.load(workload, overrides), gpus, advice=False)
+def planned(workload, overrides, gpus, label=None):
+    return ullage.plan(api.load(workload, overrides), gpus, advice=False, prices=api.lists(None, label))
 
 
 def check_entries(workload, plan):
     """Each, as it is typed, fits, costs what it says and is taken by the loader; none is beaten."""
     for entry in plan.advice:
         typed = shlex.split(" ".join(shlex.quote(f"{path}={value}") for path, value in entry.changes))
-        again = planned(workload, typed, entry.gpus)
+        again = planned(workload, typed, entry.gpus, plan.cost and plan.cost.label)
         assert again.verdict == entry.verdict == "fits"
         cost = again.cost and again.cost.usd_per_1000_examples
         if entry.usd_per_1000_examples is not None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ullage.cli.prices import by_prices
+from ullage.errors import InputError
 from ullage.reports.options import takes
 from ullage.reports.terminal import Json, Offline, Seed, Sets, exit_unless, tell
 
@@ -27,8 +28,10 @@ def gpus(
         from ullage.reports.gpu_document import gpus_document
         from ullage.reports.model_page import gpus_page
 
-        priced = api.cards()
-        return tell(json, lambda: gpus_document(priced), lambda: (gpus_page(priced),))
+        _of_a_file(set_=set_, all_=all_)
+        lists = api.lists(**whose)
+        priced = api.cards(prices=lists)
+        return tell(json, lambda: gpus_document(priced, lists), lambda: (gpus_page(priced, lists),))
     from ullage.api.renting import SHOWN
     from ullage.reports.renting_document import renting_document
     from ullage.reports.renting_page import renting_page
@@ -44,11 +47,20 @@ def gpus(
     return exit_unless(bool(found.rentals) or not found.needed)
 
 
+def _of_a_file(**given: object) -> None:
+    """Raises InputError for options that bear on a workload alone, where no file has one."""
+    for name, value in given.items():
+        if value:
+            raise InputError(
+                f"--{name.strip('_')}: is of the sets that hold a workload; give its file too, "
+                "as `ullage gpus FILE`; without one all cards are listed"
+            )
+
+
 def _no_card(file: str) -> None:
     """Raises InputError where cards are named in place of a file."""
     from pathlib import Path
 
-    from ullage.errors import InputError
     from ullage.facts.gpu_set import parse_gpu_set
 
     if Path(file).exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,13 +19,14 @@ from ullage.units import GIB
 Label = Literal["on-demand", "marketplace", "spot"]
 LABELS: Final[tuple[Label, ...]] = ("on-demand", "marketplace", "spot")
 """Kept until given back; rented out by third parties on their own machines; may be taken away. In this order
-a card that one label does not have is looked for in the next."""
+cards that one label does not have are looked for in the next."""
 CURRENCY: Final = "USD"
 """Of every price: no exchange rate is known here."""
 GIVEN: Final = "your description"
 """Label and day of a price that the user says of a card."""
 SET_SIZES: Final = (1, 2, 3, 4, 8)
 """Cards of one kind that are compared."""
+ROUNDING: Final = 1e-9
 FRESH: Final = timedelta(days=180)
 """An older price, counted from the newest day of all lists, stands only where no newer one does."""
 
@@ -48,8 +50,10 @@ class Price(NamedTuple):
 
 
 class SetPrice(NamedTuple):
-    """Dollars per hour for a whole set. `as_of` is the oldest day among its prices; `host_bytes` the host
-    memory that comes with it, None where the list does not say."""
+    """Dollars per hour for a whole set. `as_of` is the oldest day among its prices, `days_behind` the newest
+    of all lists; `host_bytes` the host memory that comes with it, None where the list does not say.
+    `other_counts` are numbers of the same card that have a lower price a card. `instead_of` is the label that
+    was asked for where it has no price for the set: these are then all numbers that it has one for."""
 
     usd_per_hour: float
     provider: str
@@ -57,17 +61,22 @@ class SetPrice(NamedTuple):
     source: str
     label: str
     host_bytes: int | None = None
+    instead_of: str = ""
+    other_counts: tuple[int, ...] = ()
+    days_behind: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Prices:
     """Price lists, and what of them is compared: prices of one `label`, and of one `provider` where it is
-    named. `file` is the user's own list, empty for the lists that come with Ullage."""
+    named. `file` is the user's own list, empty for the lists that come with Ullage; `instead_of` the label
+    that was asked for, where `having` took another."""
 
     offers: tuple[Price, ...]
     label: Label = "on-demand"
     provider: str = ""
     file: str = ""
+    instead_of: Label | None = None
 
     def only(self, label: str | None = None, provider: str | None = None) -> Prices:
         """The same lists, compared by another label or one provider alone. Raises InputError for a label
@@ -81,18 +90,26 @@ class Prices:
             )
         chosen = self.provider if provider is None else known[provider.casefold()]
         labels = [each for each in LABELS if each == (label or self.label)]
-        return replace(self, label=labels[0], provider=chosen)
+        return replace(self, label=labels[0], provider=chosen, instead_of=None)
+
+    def having(self, gpus: GpuSet) -> Prices:
+        """The same lists, compared by the first label, their own before all others, that has a price for the
+        set; as they are where none has."""
+        ways = (
+            self if label == self.label else replace(self, label=label, instead_of=self.label)
+            for label in self._labels()
+        )
+        return next((each for each in ways if each.of(gpus) is not None), self)
 
     def of(self, gpus: GpuSet) -> SetPrice | None:
-        """What a set costs by the cheapest list of the label that has all of its cards, else by the next
-        label's; None where no label's lists have them.
+        """What a set costs by the cheapest list of the label that has all of its cards; None where none has.
 
         A set is one machine, so it is of one provider; where no provider rents out such a mixture, each kind
         of card is counted at its own cheapest.
         """
         if gpus not in self._known:
-            ways = (self._by(label, gpus) for label in self._labels())
-            self._known[gpus] = next((found for found in ways if found is not None), None)
+            found = self._by(self.label, gpus)
+            self._known[gpus] = None if found is None else self._beside_others(found, gpus)
         return self._known[gpus]
 
     def sets(self) -> list[tuple[float, GpuSet]]:
@@ -100,14 +117,12 @@ class Prices:
         return list(self._sets)
 
     def cheapest(self, gpu: Gpu) -> Price | None:
-        """The lowest price of one card in any number, by the same order of labels."""
-        for label in self._labels():
-            found = _fresh(
-                [each for each in self._usable if (each.gpu, each.label) == (gpu.id, label)], self.newest
-            )
-            if found:
-                return min(found, key=_dollars)
-        return None
+        """The lowest price of a card rented by itself, as `having` finds it; where no list has that, of one
+        in a machine of several."""
+        alone = (self._offers_of(gpu, label, 1) for label in self._labels())
+        among = (self._offers_of(gpu, label) for label in self._labels())
+        found = next((each for each in (*alone, *among) if each), None)
+        return None if found is None else min(_fresh(found, self.newest), key=_dollars)
 
     def unpriced(self) -> tuple[str, ...]:
         """Cards of the catalog for which the label has no price."""
@@ -161,11 +176,30 @@ class Prices:
             ways = [[min(_fresh(kind, self.newest), key=_dollars) for kind in kinds]]
         return min((_sum(way, [*counts.values()]) for way in ways), key=lambda price: price.usd_per_hour)
 
-    def _offers_of(self, gpu: Gpu, label: Label, count: int) -> list[Price]:
-        """What so many of a card are offered at; of one by the user's own figures the price among these."""
+    def _beside_others(self, price: SetPrice, gpus: GpuSet) -> SetPrice:
+        """With how old it is, and what other numbers of its card cost."""
+        day = None if price.as_of == GIVEN else date.fromisoformat(price.as_of)
+        return price._replace(
+            instead_of=self.instead_of or "",
+            other_counts=tuple(sorted(self._other_counts(price, gpus))),
+            days_behind=0 if day is None else (self.newest - day).days,
+        )
+
+    def _other_counts(self, price: SetPrice, gpus: GpuSet) -> set[int]:
+        """As a SetPrice has them; of a mixed set, and of cards by the user's own figures, none."""
+        kinds = set(gpus.gpus)
+        if len(kinds) > 1 or any(gpu.described for gpu in kinds):
+            return set()
+        most = math.inf if self.instead_of else price.usd_per_hour / len(gpus.gpus) * (1 - ROUNDING)
+        offers = _fresh(self._offers_of(gpus.gpus[0], self.instead_of or self.label), self.newest)
+        return {count for each in offers if each.usd_per_hour < most for count in each.counts}
+
+    def _offers_of(self, gpu: Gpu, label: Label, count: int | None = None) -> list[Price]:
+        """What so many of a card, or any number, are offered at; of one by the user's own figures the price
+        among these."""
         if not gpu.described:
             found = (each for each in self._usable if (each.gpu, each.label) == (gpu.id, label))
-            return [each for each in found if each.is_for(count)]
+            return [each for each in found if count is None or each.is_for(count)]
         price = gpu.usd_per_hour
         return [] if price is None else [Price("your own", gpu.id, price, label, self.newest, GIVEN)]
 
@@ -221,8 +255,8 @@ def _offers(lists: Iterable[dict[str, object]]) -> Iterator[Price]:
 
 
 def price_of(gpus: GpuSet) -> SetPrice | None:
-    """What a set costs by the lists that come with Ullage."""
-    return known_prices().of(gpus)
+    """What a set costs by the lists that come with Ullage, on demand or by the next label that has it."""
+    return known_prices().having(gpus).of(gpus)
 
 
 def priced_sets() -> list[tuple[float, GpuSet]]:

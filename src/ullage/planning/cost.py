@@ -13,7 +13,7 @@ from ullage.units import Estimate
 class Cost:
     """US dollars at the price stated, which carries its label and its date; None for examples whose time is
     not known. `usd` is of the whole workload, `host_bytes` the host memory that comes with the cards, where
-    the price list says it."""
+    the price list says it; `instead_of`, `other_counts` and `days_behind` are those of a SetPrice."""
 
     usd_per_hour: float
     usd_per_1000_examples: Estimate | None
@@ -23,6 +23,9 @@ class Cost:
     label: str = ""
     usd: Estimate | None = None
     host_bytes: int | None = None
+    instead_of: str = ""
+    other_counts: tuple[int, ...] = ()
+    days_behind: int = 0
 
 
 def cost_of(gpus: GpuSet, seconds: Estimate | None, examples: int, prices: Prices) -> Cost | None:
@@ -41,6 +44,9 @@ def cost_of(gpus: GpuSet, seconds: Estimate | None, examples: int, prices: Price
         price.label,
         None if seconds is None else seconds * usd_per_second,
         price.host_bytes,
+        price.instead_of,
+        price.other_counts,
+        price.days_behind,
     )
 
 

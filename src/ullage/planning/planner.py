@@ -17,7 +17,7 @@ from ullage.memory.weights.loading import with_kept_head
 from ullage.memory.weights.precision import ResolvedPrecision, leaves_experts
 from ullage.planning.bill import Totals
 from ullage.planning.billing import device_map, make_bill, place_name
-from ullage.planning.cost import cost_of
+from ullage.planning.cost import Cost, cost_of
 from ullage.planning.device import Device, devices_of, limits_of
 from ullage.planning.measured_time import NO_TIMES, MeasuredTimes
 from ullage.planning.passes import scans
@@ -53,6 +53,7 @@ def make_plan(
     times = phase_times(demand, placement, devices, workload.examples, measured)
     whole = sum_times(times)
     roles = _roles(workload, demand, models, placement, devices)
+    cost = cost_of(gpus, whole, workload.examples, prices or known_prices())
     return Plan(
         workload=workload,
         gpus=gpus,
@@ -62,11 +63,12 @@ def make_plan(
         devices=planned,
         verdict=worst(device.verdict for device in planned),
         times=times,
-        cost=cost_of(gpus, whole, workload.examples, prices or known_prices()),
+        cost=cost,
         notes=_notes(workload, devices)
         + _of_layers(workload, demand)
         + tuple(_unfilled(workload, demand))
-        + tuple(_unknown_speed(times, devices, demand, placement)),
+        + tuple(_unknown_speed(times, devices, demand, placement))
+        + tuple(_by_another_label(cost, gpus)),
         models=models,
         base=base,
         latency=None if asked is None else latency(*asked, placement, devices, measured),
@@ -236,6 +238,15 @@ def _unfilled(workload: Workload, demand: Demand) -> Iterator[str]:
                 f"{phase.work.batch}; its time and cost are those of a full batch, and a run takes less",
             )
     yield from said.values()
+
+
+def _by_another_label(cost: Cost | None, gpus: GpuSet) -> Iterator[str]:
+    """Where the label that was asked for has no price for the cards."""
+    if cost is not None and cost.instead_of:
+        yield (
+            f"no {cost.instead_of} price is known for {gpus.name}: cost, and advice on any cards, are by "
+            f"{cost.label} prices"
+        )
 
 
 def _of_described(devices: tuple[Device, ...]) -> Iterator[str]:

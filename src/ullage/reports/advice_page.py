@@ -89,9 +89,11 @@ def before_own(plan: Plan, best: Advice) -> str:
     return f"{first}, on these cards {said}"
 
 
-def typed(entry: Advice | Nearest, gpus: str) -> tuple[str, ...]:
-    """The options that make an entry of a plan on `gpus`."""
-    cards = () if entry.gpus == gpus else (f"--gpus {quote(entry.gpus)}",)
+def typed(entry: Advice | Nearest, plan: Plan) -> tuple[str, ...]:
+    """The options that make an entry of the plan, at the price it says."""
+    cards: tuple[str, ...] = () if entry.gpus == plan.gpus.name else (f"--gpus {quote(entry.gpus)}",)
+    if cards and plan.cost is not None and plan.cost.instead_of:
+        cards = *cards, f"--label {plan.cost.label}"
     return *cards, *(f"--set {quote(f'{path}={value}')}" for path, value in entry.changes)
 
 
@@ -110,7 +112,7 @@ def advice_parts(plan: Plan) -> Iterator[Part]:
 
 def _entry(plan: Plan, entry: Advice) -> Iterator[Part]:
     yield Prose((f"{entry.gpus}: ", Span(entry.verdict, TONES[entry.verdict]), f"; {in_short(entry)}"))
-    options = typed(entry, plan.gpus.name)
+    options = typed(entry, plan)
     yield Code(BREAK.join(options), SHELL) if options else Prose("as it is")
     if entry.quality_note:
         yield Prose(entry.quality_note, "note")

@@ -9,13 +9,14 @@ from typing import Literal
 from ullage.documents import document
 from ullage.facts.abilities import Ability
 from ullage.facts.gpu import Gpu
-from ullage.facts.price import Price
+from ullage.facts.price import Price, Prices
 from ullage.units import Interval
 
 
 @dataclass(frozen=True, slots=True)
 class GpuDocument:
-    """A card with its cheapest price; bytes, and each second bytes and operations."""
+    """A card with its cheapest price, of one in a machine of as many as one of `price_counts`, of any number
+    where these are none; bytes, and each second bytes and operations."""
 
     name: str
     usable: Interval
@@ -29,18 +30,24 @@ class GpuDocument:
     price_label: str | None
     price_provider: str | None
     price_as_of: str | None
+    price_counts: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class GpusDocument:
-    """All of them."""
+    """All of them, and whose prices were compared."""
 
     gpus: tuple[GpuDocument, ...]
+    label: str
+    provider: str
+    file: str
 
 
-def gpus_document(gpus: Iterable[tuple[Gpu, Price | None]]) -> dict[str, object]:
+def gpus_document(gpus: Iterable[tuple[Gpu, Price | None]], lists: Prices) -> dict[str, object]:
     """As JSON."""
-    return document("gpus", GpusDocument, GpusDocument(tuple(_card(*each) for each in gpus)))
+    cards = tuple(_card(*each) for each in gpus)
+    said = GpusDocument(cards, lists.label, lists.provider, lists.file)
+    return document("gpus", GpusDocument, said)
 
 
 def _card(gpu: Gpu, price: Price | None) -> GpuDocument:
@@ -60,4 +67,5 @@ def _card(gpu: Gpu, price: Price | None) -> GpuDocument:
         None if price is None else price.label,
         None if price is None else price.provider,
         None if price is None else str(price.as_of),
+        () if price is None else price.counts,
     )

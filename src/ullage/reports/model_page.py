@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ullage.facts.price import LABELS
+from ullage.reports.beside_price import of_a_card
 from ullage.reports.figures import UNKNOWN, ends, number
 from ullage.reports.model_document import layer_counts, parameters_by_component, stored_bytes
 from ullage.reports.pages.page import Part, Prose
@@ -15,14 +16,12 @@ from ullage.reports.pages.words import Span, Words
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
     from ullage.facts.gpu import Gpu
-    from ullage.facts.price import Price
+    from ullage.facts.price import Price, Prices
 
 
 BASES: Final = (
     "usable: what torch reports, of which a verdict counts the low end. measured: on such cards; derived: "
     "from the driver's figure (Apple: from Metal's); assumed: from the size the maker states alone. "
-    "$/h: the cheapest on-demand price of a card, * of a marketplace or a spot one where there is no other. "
-    "--json has every source"
 )
 """How the memory of cards is known."""
 
@@ -53,8 +52,9 @@ def models_page(models: Iterable[Model]) -> Table:
     return Table(columns, rows, frozenset({"parameters"}), title="models in the catalog")
 
 
-def gpus_page(gpus: Iterable[tuple[Gpu, Price | None]]) -> Table:
-    """Every card that is known."""
+def gpus_page(gpus: Iterable[tuple[Gpu, Price | None]], lists: Prices) -> Table:
+    """Every card that is known, and its price by these lists."""
+    listed = tuple(gpus)
     rows = tuple(
         (
             gpu.id,
@@ -62,12 +62,25 @@ def gpus_page(gpus: Iterable[tuple[Gpu, Price | None]]) -> Table:
             gpu.usable_basis,
             UNKNOWN if gpu.bandwidth is None else f"{gpu.bandwidth / 1e9:,.0f}",
             UNKNOWN if gpu.operations is None else f"{gpu.operations.per_second / 1e12:,.0f}",
-            "" if price is None else f"{price.usd_per_hour:.2f}{'' if price.label == LABELS[0] else '*'}",
+            "" if price is None else of_a_card(price, lists.label),
             "" if price is None else str(price.as_of),
             " ".join(gpu.abilities.names),
         )
-        for gpu, price in gpus
+        for gpu, price in listed
     )
     right = ("usable GiB", "GB/s", "TFLOPS", "$/h")
     columns = ("name", "usable GiB", "basis", "GB/s", "TFLOPS", "$/h", "as of", "can")
-    return Table(columns, rows, frozenset(right), BASES, "GPUs", frozenset({"as of", "can"}))
+    caption = f"{BASES}{_prices(lists, [price for _, price in listed if price is not None])}"
+    return Table(columns, rows, frozenset(right), caption, "GPUs", frozenset({"as of", "can"}))
+
+
+def _prices(lists: Prices, shown: Sequence[Price]) -> str:
+    of, file = (
+        f" {word} {name}" if name else "" for word, name in (("of", lists.provider), ("in", lists.file))
+    )
+    others = " or ".join(label for label in LABELS if label != lists.label)
+    several = any(price.counts and 1 not in price.counts for price in shown)
+    return (
+        f"$/h: one card by its cheapest {lists.label} price{of}{file}, * by {others} ones where there is none"
+        f"{'; (8x): in a machine of so many alone' if several else ''}. --json has every source"
+    )

@@ -13,6 +13,7 @@ from ullage.planning.storage import CHECKPOINT, written
 from ullage.planning.storing import BYTES_PER_SECOND
 from ullage.planning.verdict import ORDER, Verdict
 from ullage.reports.advice_page import before_own, first_own, in_all, in_short, typed
+from ullage.reports.beside_price import another_label, other_counts
 from ullage.reports.figures import UNKNOWN, dollars, duration, durations, number, rate, whole
 from ullage.reports.gauge import TONES, gauge
 from ullage.reports.items import at_the_peak, named
@@ -55,7 +56,7 @@ def plan_page(plan: Plan) -> AtOnce:
         Share(tuple(part for kind in kinds for part in _kind(kind)), 2),
         Share(_facts(_peak(plan, fullest)), 2),
         *_to_do(plan),
-        Share(_facts(_money(plan)), 4),
+        Share(_facts(_money(plan)), 5 if plan.cost is not None and plan.cost.instead_of else 4),
         Share(_facts(_room(plan)), 4),
         Share(_facts(_assumed(plan, fullest)), 4),
         Share(_facts(("warning:", (Prose(each, "warning"),)) for each in plan.warnings), 0),
@@ -156,7 +157,7 @@ def _unquantized(plan: Plan) -> bool:
 def _typed(plan: Plan, entry: Advice | Nearest, said: str) -> Share:
     """What an entry is typed as, under what is `said` of it: whole; else of the first where that is, and of
     others nothing: what they come to is said before."""
-    options = typed(entry, plan.gpus.name)
+    options = typed(entry, plan)
     lines: tuple[Part, ...] = (Prose(said),) if said else ()
     instead = () if said else (_one("", f"{len(options)} options, all in {MORE}"),)
     return Share((Facts((("", (*lines, Code(BREAK.join(options), SHELL))),)),), 0, Facts(instead))
@@ -184,7 +185,10 @@ def _why(plan: Plan, entry: Advice) -> str:
 
 
 def _money(plan: Plan) -> Iterator[Said]:
-    """Time and cost of the whole workload, with their ends; what servers ask for what they hold."""
+    """By which label, where it is another than was asked for; time and cost of the whole workload, with their
+    ends; what servers ask for what they hold."""
+    if plan.times and plan.cost is not None and plan.cost.instead_of:
+        yield _one("price", another_label(plan.cost))
     if plan.times:
         said = "if it fitted, " if plan.verdict == "does not fit" else ""
         said += _time(plan)
@@ -219,7 +223,8 @@ def _cost(plan: Plan) -> str:
     said = f"{dollars(plan.total_usd)} for {of}"
     if plan.total_usd is not None and examples != 1000:
         said += f", {dollars(cost.usd_per_1000_examples)} per 1000"
-    return f"{said}; {dollars(cost.usd_per_hour)} an hour ({cost.provider}, {cost.label}, {cost.as_of})"
+    said += f"; {dollars(cost.usd_per_hour)} an hour ({cost.provider}, {cost.label}, {cost.as_of})"
+    return f"{said}; {why}" if (why := other_counts(cost)) else said
 
 
 def _room(plan: Plan) -> Iterator[Said]:

@@ -33,6 +33,8 @@ class SetDocument:
     host_bytes: int | None
     seconds_per_1000_examples: float | None
     usd_per_1000_examples: float | None
+    other_counts: tuple[int, ...]
+    days_behind: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +92,6 @@ def _set(one: Rental, examples: int) -> SetDocument:
         None if cost is None else cost.host_bytes,
         None if one.seconds is None else one.seconds.expected * share,
         None if one.usd is None else one.usd.expected * share,
+        () if cost is None else cost.other_counts,
+        None if cost is None else cost.days_behind,
     )

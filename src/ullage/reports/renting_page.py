@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from ullage.reports.beside_price import age, other_counts
 from ullage.reports.figures import UNKNOWN, number, spread
 from ullage.reports.pages.page import Part, Prose
 from ullage.reports.pages.table import Table
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 UNITS: Final = ((7200.0, "hours", "h", 3600.0), (120.0, "minutes", "min", 60.0), (0.0, "seconds", "s", 1.0))
 """Times are told in the first of these that the shortest of them has two of."""
+
+MARK: Final = "+"
+"""At a price of a set whose card has a lower one among more or fewer."""
 
 
 def renting_page(found: Renting) -> Iterator[Part]:
@@ -46,7 +50,7 @@ def _recommended(found: Renting, whole: str) -> Iterator[str]:
         return
     tight = "" if best.verdict == "fits" else ", which is tight"
     _, _, word, unit = _unit(found)
-    yield f"rent {_said(best, word, unit)} for {whole}{tight}"
+    yield f"rent {_said(best, word, unit, f' for {whole}{tight}')}"
     if found.runner_up is not None:
         yield f"runner-up: {_said(found.runner_up, word, unit)}"
     cheapest = next(each for each in found.rentals if each.usd is not None)
@@ -65,13 +69,15 @@ def _cheapest_hour(found: Renting, whole: str) -> str:
     )
 
 
-def _said(one: Rental, word: str, unit: float) -> str:
+def _said(one: Rental, word: str, unit: float, of: str = "") -> str:
     assert one.cost is not None
     assert one.usd is not None
     assert one.seconds is not None
     time = f"{figure(one.seconds.expected / unit)} {word}"
     by = f"{one.cost.provider}, {one.cost.as_of}"
-    return f"{one.gpus.name} from {by}: ${figure(one.usd.expected)}, {time}"
+    beside = "; ".join(filter(None, (age(one.cost), other_counts(one.cost))))
+    said = f"{one.gpus.name} from {by}: ${figure(one.usd.expected)}, {time}{of}"
+    return f"{said} ({beside})" if beside else said
 
 
 def _labelled(found: Renting) -> str:
@@ -96,7 +102,7 @@ def _cells(one: Rental, unit: float) -> tuple[str, ...]:
         one.verdict,
         f"{one.ullage / GIB:.1f}",
         UNKNOWN if seconds is None else f"{_spread(seconds * (1 / unit))}{mark}",
-        UNKNOWN if cost is None else f"{cost.usd_per_hour:,.2f}",
+        UNKNOWN if cost is None else f"{cost.usd_per_hour:,.2f}{MARK if cost.other_counts else ''}",
         _spread(one.usd),
         "" if cost is None else f"{cost.provider}, {cost.as_of}",
     )
@@ -109,6 +115,8 @@ def _below(found: Renting) -> Iterator[str]:
             f"{kind}{f' in {found.file}' if found.file else ''}, each set by the cheapest list that has all "
             "of it; in brackets from the least to the most"
         )
+    if any(each.cost is not None and each.cost.other_counts for each in found.rentals):
+        yield f"{MARK} cheaper by the card, but not in a machine of so many"
     host = [each.host.high for each in found.rentals]
     if max(host, default=0) >= GIB // 100:
         ends = dict.fromkeys((number(min(host)), number(max(host))))

@@ -37,7 +37,8 @@ class Row:
 
 def sweep_page(rows: Sequence[Row], *, items: bool = False) -> Iterator[Part]:
     """A row for each point: its settings, the fullest device of each kind and what lies elsewhere, verdict,
-    time, cost where any is known, and why one was refused; `items` shows the line items of every point."""
+    time, cost where any is known, and why one was refused; costs by another label than was asked for are
+    marked. `items` shows the line items of every point."""
     peaks = [{} if row.plan is None else _peaks(row.plan) for row in rows]
     devices = tuple(dict.fromkeys(name for each in peaks for name in each))
     costs = [_usd(row.plan) for row in rows]
@@ -60,7 +61,7 @@ def sweep_page(rows: Sequence[Row], *, items: bool = False) -> Iterator[Part]:
     names = names if len({*names, *devices, *last}) == len((*names, *devices, *last)) else paths
     columns, right = (*names, *devices, *last), frozenset((*devices, "$/1000"))
     title = f"{TITLE}, at {', '.join(paths)}"
-    yield Table(columns, tuple(lines), right, title=title, noted=frozenset({"why"}))
+    yield Table(columns, tuple(lines), right, _of_marks(rows), title, frozenset({"why"}))
     for row in rows:
         if items and row.plan is not None:
             yield Section(_point(row), tuple(devices_of(row.plan)))
@@ -73,7 +74,17 @@ def _point(row: Row) -> str:
 def _usd(plan: Plan | None) -> str:
     """Of 1000 examples; nothing where it is not known."""
     usd = None if plan is None or plan.cost is None else plan.cost.usd_per_1000_examples
-    return "" if usd is None else dollars(usd).removeprefix("$")
+    return "" if usd is None else f"{dollars(usd).removeprefix('$')}{'*' if plan and _marked(plan) else ''}"
+
+
+def _marked(plan: Plan) -> str:
+    """By which label its cost is, where that which was asked for has no price."""
+    return "" if plan.cost is None or not plan.cost.instead_of else plan.cost.label
+
+
+def _of_marks(rows: Sequence[Row]) -> str:
+    labels = dict.fromkeys(label for row in rows if row.plan is not None and (label := _marked(row.plan)))
+    return f"* by {' or '.join(labels)} prices, for want of one by the label compared" if labels else ""
 
 
 def _peaks(plan: Plan) -> dict[str, str]:

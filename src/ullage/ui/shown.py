@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ullage.reports.beside_price import another_label, other_counts
 from ullage.reports.charts import table
 from ullage.reports.figures import UNKNOWN, dollars, durations, number, whole
 from ullage.reports.pages.page import Beside, Facts, Figure, Fold, Items, Part, Prose, Section
@@ -64,10 +65,8 @@ def _in_short(plan: Plan) -> Iterator[tuple[str, str]]:
     else:
         each = "" if count == 1000 else f"; {dollars(cost.usd_per_1000_examples)} per 1000"
         yield "cost", f"{dollars(plan.total_usd)} for {of}{each}"
-    yield (
-        "price",
-        f"{dollars(cost.usd_per_hour)} an hour ({cost.provider}, {cost.label} price as of {cost.as_of})",
-    )
+    said = f"{dollars(cost.usd_per_hour)} an hour ({cost.provider}, {cost.label} price as of {cost.as_of})"
+    yield "price", "; ".join(filter(None, (said, another_label(cost), other_counts(cost))))
 
 
 def _memory(kind: Kind) -> str:

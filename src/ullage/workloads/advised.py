@@ -39,8 +39,8 @@ def advise(
     Nothing that a path in `keep` leads to is changed: `roles.judge.precision`, or `budget.gpus` for the
     cards. `measured` are files that `ullage probe drift --json` or `ullage pii compare --json` wrote: the
     losses of fewer bits in them stand in place of assumed ones. `prices` are the lists that count, without
-    one those that come with Ullage. Raises InputError for an unknown order, a path to nothing, a file that
-    measures nothing, and where all is kept.
+    one those that come with Ullage, by the label that they have a price of the plan's cards by. Raises
+    InputError for an unknown order, a path to nothing, a file that measures nothing, and where all is kept.
     """
     from ullage.facts.price import known_prices
     from ullage.planning.advice.advise import advise, usual_limit
@@ -48,6 +48,7 @@ def advise(
     from ullage.workloads.sparing import SparingTracer
 
     limit = usual_limit(len(plan.phases)) if limit is None else limit
+    prices = (prices or known_prices()).having(plan.gpus)
     tracer = SparingTracer(limit.traces, plan.base)
     confirm = outcomes(plan.models, base=plan.base, prices=prices, ends=True, tracer=tracer)
     tracer.as_it_is = partial(confirm, plan.workload, plan.gpus)
@@ -56,7 +57,7 @@ def advise(
         plan.gpus,
         outcomes(plan.models, base=plan.base, prices=prices, rough=True, tracer=tracer),
         apply_changes,
-        prices or known_prices(),
+        prices,
         confirm=confirm,
         for_=for_,
         keep=tuple(keep),

@@ -70,7 +70,7 @@ def _share(workload: Workload, node: NodeType, base: Path | None, prices: Prices
         ways, key=lambda way: (way[1].known, way[0] / way[1].record.expected if way[1].record else way[0])
     )
     label = prices.only("spot") if node.spot is not None else prices
-    return Share(node, count, replica, label.of(node.gpus))
+    return Share(node, count, replica, label.having(node.gpus).of(node.gpus))
 
 
 def _tried(

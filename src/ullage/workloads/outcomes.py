@@ -114,7 +114,9 @@ def outcome(
     base: Path | None = None,
 ) -> Outcome:
     """The lean result of planning a candidate: verdict, peak, time and cost, no line items."""
-    return outcomes(models, here, base)(workload, gpus)
+    from ullage.facts.price import known_prices
+
+    return outcomes(models, here, base, known_prices().having(gpus))(workload, gpus)
 
 
 def outcomes(

@@ -43,9 +43,11 @@ def plan(
 
     Paths in it are relative to `base`: without one to the file's folder, or to where the program runs. `here`
     is the process that will carry it out, where that is known; `prices` the price lists that count, without
-    one those that come with Ullage. `fidelity` stands for `memory.fidelity` of the file. Raises
-    MissingExtraError where something has to be traced, and torch is not installed.
+    one those that come with Ullage: cost and advice are by their label, or where it has no price for the
+    cards by the next that has. `fidelity` stands for `memory.fidelity` of the file. Raises MissingExtraError
+    where something has to be traced, and torch is not installed.
     """
+    from ullage.facts.price import known_prices
     from ullage.planning.hosted import hosted
     from ullage.planning.planner import make_plan
     from ullage.planning.storage import copied, over_disk, stored
@@ -61,6 +63,7 @@ def plan(
     if fidelity is not None:
         workload = with_fidelity(workload, fidelity)
     chosen = gpu_set(workload, gpus)
+    prices = (prices or known_prices()).having(chosen)
     workload, models = at_commits(workload, models_of(workload, base))
     workload = with_probe_shapes(with_labels(workload, models), base, models)
     workload, unwritten = read_alone(workload, models)

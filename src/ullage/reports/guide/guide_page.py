@@ -8,6 +8,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 from ullage.reports.advice_page import in_short, typed
+from ullage.reports.beside_price import age
 from ullage.reports.figures import UNKNOWN, dollars, durations, whole
 from ullage.reports.guide import amounts, sets
 from ullage.reports.guide.symptoms import symptoms
@@ -117,13 +118,14 @@ def _summary(guide: Guide) -> Iterator[Part]:
     if plan.times:
         price = "its price is not known"
         if plan.cost is not None:
-            price = f"at {dollars(plan.cost.usd_per_hour)} an hour"
+            label = f" ({plan.cost.label})" if plan.cost.instead_of else ""
+            price = f"at {dollars(plan.cost.usd_per_hour)} an hour{label}"
             price = price if plan.total_usd is None else f"{dollars(plan.total_usd)} {price}"
         time = UNKNOWN + ", a note says why" if plan.total_seconds is None else durations(plan.total_seconds)
         yield Prose(f"Time: {time}; {price}.")
     best = guide.renting.best
     if best is not None and best.cost is not None and best.usd is not None:
-        by = f"{best.cost.provider}, {best.cost.as_of}"
+        by = ", ".join(filter(None, (best.cost.provider, best.cost.as_of, age(best.cost))))
         cheapest = (
             "The cheapest to rent that fits" if best.verdict == "fits" else "The cheapest to rent, tight"
         )
@@ -156,7 +158,7 @@ def _advice(plan: Plan, file: str) -> Iterator[Part]:
         yield Prose("It fits. What is cheaper or faster, or what to do with fewer cards:")
     for entry in plan.advice:
         yield Prose(f"{entry.gpus}: {entry.verdict}; {in_short(entry)}. {entry.quality_note}".strip())
-        if options := typed(entry, plan.gpus.name):
+        if options := typed(entry, plan):
             lines = in_lines(options, WIDE).splitlines()
             yield Code("\n".join([f"ullage plan {file} \\", *(f"  {line}" for line in lines)]), "bash")
 

@@ -42,7 +42,7 @@ def _tier(tier: Tier) -> tuple[str, str, str, str]:
         over = "" if nearest is None else f"; the nearest is {number(nearest.over)} GiB too much"
         return "no", free, f"nothing that was tried fits{over}", ""
     best = plan.advice[0]
-    options = " ".join(typed(best, plan.gpus.name))
+    options = " ".join(typed(best, plan))
     return "no", free, options, f"{best.verdict}, {in_short(best)}"
 
 
