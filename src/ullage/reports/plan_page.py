@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -11,26 +10,23 @@ from ullage.memory.weights.precision import leaves_experts
 from ullage.planning.cost import per_1000
 from ullage.planning.storage import CHECKPOINT, written
 from ullage.planning.storing import BYTES_PER_SECOND
-from ullage.planning.verdict import ORDER, Verdict
-from ullage.reports.advice_page import before_own, first_own, in_all, in_short, typed
+from ullage.planning.verdict import ORDER
 from ullage.reports.beside_price import another_label, other_counts
 from ullage.reports.figures import UNKNOWN, dollars, duration, durations, number, rate, whole
 from ullage.reports.gauge import TONES, gauge
 from ullage.reports.items import at_the_peak, named
 from ullage.reports.lengths import lengths_of
-from ullage.reports.pages.page import AtOnce, Code, Facts, Part, Prose, Share
-from ullage.reports.pages.shell import BREAK, SHELL
+from ullage.reports.pages.page import AtOnce, Facts, Part, Prose, Share
 from ullage.reports.pages.words import Span
+from ullage.reports.to_do import MORE, to_do
 from ullage.units import GIB, MIB, Interval, total
 
 if TYPE_CHECKING:
-    from ullage.planning.advice.entry import Advice, Nearest, Search
     from ullage.planning.bill import LineItem
     from ullage.planning.plan import DevicePlan, Plan
 
 ITEMS: Final = 3
 """Items of the peak that are named."""
-MORE: Final = "--details"
 WRITTEN: Final = f"states written at {BYTES_PER_SECOND[1] / 1e9:g} GB/s"
 Said = tuple[str, tuple[Part, ...]]
 """A word, and what is said under it."""
@@ -55,7 +51,7 @@ def plan_page(plan: Plan) -> AtOnce:
         Share(tuple(_title(plan)), 2),
         Share(tuple(part for kind in kinds for part in _kind(kind)), 2),
         Share(_facts(_peak(plan, fullest)), 2),
-        *_to_do(plan),
+        *to_do(plan),
         Share(_facts(_money(plan)), 5 if plan.cost is not None and plan.cost.instead_of else 4),
         Share(_facts(_room(plan)), 4),
         Share(_facts(_assumed(plan, fullest)), 4),
@@ -127,61 +123,6 @@ def _in(plan: Plan, item: LineItem) -> str:
     if held is None or item.component != "weights" or not isinstance(model, Architecture):
         return ""
     return f"; its experts stay in {held.precision.compute}" if leaves_experts(model, held.precision) else ""
-
-
-def _to_do(plan: Plan) -> Iterator[Share]:
-    """The first advice as it can be typed, and what it comes to; where a search found none, how near it
-    came."""
-    if plan.advice:
-        best = plan.advice[0]
-        said = in_short(best) + in_all(best, plan.workload.examples) + before_own(plan, best)
-        yield Share(_facts((_one(_why(plan, best), said),)), 3)
-        yield _typed(plan, best, "")
-        own = first_own(plan)
-        if own is not None and own is not best and own.changes:
-            yield _typed(plan, own, f"on {'these cards' if plan.verdict != 'fits' else plan.gpus.name}:")
-        elif own is None and plan.verdict == "does not fit" and _unquantized(plan):
-            said = "not searched: checkpoints stored in awq or gptq (precision: awq)"
-            yield Share(_facts((_one("", said),)), 1)
-    elif plan.search is not None:
-        yield Share(_facts((_one("to do", _none(plan.search, plan.verdict)),)), 3)
-        if (nearest := plan.search.nearest) is not None:
-            yield _typed(plan, nearest, f"the nearest is {number(nearest.over)} GiB too much:")
-
-
-def _unquantized(plan: Plan) -> bool:
-    """Whether a role's own checkpoint is in none of the schemes."""
-    return any(each.precision.scheme is None for each in plan.roles.values())
-
-
-def _typed(plan: Plan, entry: Advice | Nearest, said: str) -> Share:
-    """What an entry is typed as, under what is `said` of it: whole; else of the first where that is, and of
-    others nothing: what they come to is said before."""
-    options = typed(entry, plan)
-    lines: tuple[Part, ...] = (Prose(said),) if said else ()
-    instead = () if said else (_one("", f"{len(options)} options, all in {MORE}"),)
-    return Share((Facts((("", (*lines, Code(BREAK.join(options), SHELL))),)),), 0, Facts(instead))
-
-
-def _none(search: Search, verdict: Verdict) -> str:
-    left = f", {search.left:,} were left: a search ends by their number" if search.left else ""
-    if verdict == "fits":
-        return f"nothing: none of {search.tried:,} settings that were tried is cheaper or faster{left}"
-    return f"none of {search.tried:,} settings that were tried fits{left}"
-
-
-def _why(plan: Plan, entry: Advice) -> str:
-    """What an entry is for: to fit at all, else what it is better at."""
-    if plan.verdict != "fits":
-        return "to do"
-    now = None if plan.cost is None else plan.cost.usd_per_1000_examples
-    usd, seconds = entry.usd_per_1000_examples, entry.seconds_per_1000_examples
-    is_cheaper = now is not None and usd is not None and usd < now.expected
-    took = math.inf if plan.total_seconds is None else plan.total_seconds.expected
-    took *= per_1000(plan.workload.examples)
-    is_faster = seconds is not None and seconds < took < math.inf
-    for_time = plan.search is not None and plan.search.for_ == "time"
-    return "faster" if is_faster and (for_time or not is_cheaper) else "cheaper" if is_cheaper else "also"
 
 
 def _money(plan: Plan) -> Iterator[Said]:
