@@ -17,6 +17,7 @@ from ullage.reports.pages.page import (
     Picture,
     Prose,
     Section,
+    Share,
 )
 from ullage.reports.pages.table import Table
 from ullage.reports.pages.words import Span
@@ -68,7 +69,9 @@ PAGE = Page(
                     reveal="show it",
                 ),
                 Facts((("time", (Prose("3 s"),)), ("picture", (Picture(PNG, "a red dot"),)))),
-                AtOnce((((Gauge(0.5, 0.6, "12 of 24 GiB", "good"),), 1),), Prose("at once"), "--details"),
+                AtOnce(
+                    (Share((Gauge(0.5, 0.6, "12 of 24 GiB", "good"),), 1),), Prose("at once"), "--details"
+                ),
                 Own("words"),
             ),
         ),

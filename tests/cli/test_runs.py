@@ -193,7 +193,7 @@ def test_only_evaluations_are_judged_and_only_runs_are_anything(run, extracted):
 
 def test_a_sweep_is_a_table_with_a_row_for_each_value(run):
     shown = run("estimate", "gpt2", "--sweep", "batch=1,2", "--prompt-tokens", 64, "--gpus", "T4")
-    assert [line.split()[0] for line in shown.splitlines()[-2:]] == ["1", "2"]
+    assert [line.split()[0] for line in shown.splitlines()[-3:]] == ["1", "2", "*"]
     run("estimate", "Qwen/Qwen2.5-7B-Instruct", "--sweep", "precision=fp32", "--gpus", "T4", code=3)
 
 

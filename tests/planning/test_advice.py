@@ -346,3 +346,15 @@ def test_a_search_finds_the_same_whatever_was_kept_before(name):
     kept = ullage.advise(plan, limit=limit)
     forget()
     assert ullage.advise(plan, limit=limit) == kept
+
+
+def test_states_too_many_for_the_disk_are_offered_of_the_last_position():
+    """An expert keeps one position in place of the first layer alone, or of prompts an eighth as long."""
+    capture = {"sites": ["blocks.*.hook_resid_post"], "keep": "disk"}
+    role = {"model": "meta-llama/Llama-3.1-8B", "batch": 32}
+    workload = {"kind": "extract", "roles": {"model": role}, "captures": [capture], "prompt_tokens": 128}
+    workload |= {"budget": {"gpus": "RTX 4090", "disk": "500GB"}, "examples": 100_000}
+    plan = ullage.plan(workload)
+    assert plan.verdict == "does not fit"
+    (entry,) = (each for each in plan.advice if each.own_cards)
+    assert dict(entry.changes)["captures.0.positions"] == "last"

@@ -43,7 +43,7 @@ def test_json_holds_every_part_and_says_which_it_is():
     found = json.loads(json.dumps(page_document(PAGE)))
     kinds = set(re.findall(r'"part": "(\w+)"', json.dumps(found)))
     parts = {each.__name__.lower() for each in Part.__args__}
-    assert parts | {"entry", "span", "lines", "line"} == kinds
+    assert parts | {"entry", "span", "lines", "line", "share"} == kinds
     assert found["title"] == PAGE.title
     assert all(text in json.dumps(found) for text in TEXTS)
 

@@ -12,6 +12,8 @@ from ullage.spec.workload import Workload
 
 CHUNKS: Final = (32, 128, 512, 2048)
 """Tokens of a prompt that are read at once: the fewest where a kernel holds all scores on a small card."""
+LOSS_OF_LAST: Final = 2 * LOSS_OF_LESS
+"""Assumed of states of the last position alone, of which many probes read no other."""
 LONG: Final = 1024
 """A prompt that is no longer is not worth chunks."""
 
@@ -42,7 +44,7 @@ def _schedule(workload: Workload) -> Iterator[Axis]:
 
 
 def _capture(index: int, capture: Capture) -> Iterator[Axis]:
-    """Where captured states are kept, and of fewer layers."""
+    """Where captured states are kept, and of fewer layers or positions."""
     axis, path = f"captures {index} kept", f"captures.{index}.keep"
     said = {"host": "captures leave the GPU", "disk": "captures go to disk"}
     if capture.keep == "device":
@@ -62,6 +64,10 @@ def _capture(index: int, capture: Capture) -> Iterator[Axis]:
         for halvings, kept in _fewer(capture)
     )
     yield Axis(axis, "less", steps, len(steps) - 1 if steps else None)
+    if capture.positions == "all":
+        axis, changes = f"captures {index} positions", ((f"captures.{index}.positions", "last"),)
+        last = Step(axis, "last", changes, LOSS_OF_LAST, "states of the last position alone")
+        yield Axis(axis, "less", (last,), 0)
 
 
 def _fewer(capture: Capture) -> Iterator[tuple[int, tuple[int, ...]]]:
