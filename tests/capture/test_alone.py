@@ -50,6 +50,7 @@ def plain(model, ids):
         return copy.deepcopy(model).model(torch.tensor([ids]), output_hidden_states=True).hidden_states[1][0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["longrope", "dynamic"])
 @pytest.mark.parametrize("chunk", [None, 7])
 def test_frequencies_are_those_of_a_text_whatever_it_is_read_with(kind, chunk):
@@ -73,6 +74,7 @@ def test_what_is_written_has_the_states_it_has_alone(kind):
         extractor.generate([LONG[0][:30]], 4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", ["gpt2", "opt", "llama"])
 @pytest.mark.parametrize("site", ["hook_embed", "blocks.0.hook_resid_pre", "blocks.0.attn.hook_q"])
 def test_positions_go_on_in_chunks_though_the_pass_ends_before_attention(family, site):
@@ -92,6 +94,7 @@ def test_one_token_has_one_state_a_text(site):
     assert not near(two.states[site], alone.states[site])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", ["gemma3_text", "mistral", "gemma2"])
 def test_patterns_of_windows_have_absolute_keys_however_they_are_read(family):
     model = small_models.build(family, window=8)

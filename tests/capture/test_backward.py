@@ -75,6 +75,7 @@ def test_gradients_are_those_of_a_plain_backward_pass(family, reentrant):
     assert "forward" not in vars(model.base_model)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2", "opt", "granite"])
 def test_what_is_added_has_the_gradient_of_the_sum(family):
     model = eager(family)

@@ -22,6 +22,7 @@ FIGURES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", FIGURES)
 def test_axes_are_labelled_and_it_can_be_saved(name, tmp_path):
     figure = FIGURES[name]()

@@ -96,6 +96,7 @@ def next_block(hook):
     return find
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["falcon-40b", "gemma3"])
 @pytest.mark.parametrize("hook", ["q", "k", "v", "z"])
 def test_swapped_heads_break_their_identity(name, hook):
@@ -121,6 +122,7 @@ def test_a_missing_multiplier_breaks_the_sum(hook):
     assert 1e-3 < broken[hook].error < 10
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "hook", ["hook_resid_pre", "hook_resid_post", "hook_resid_mid", "hook_attn_out", "hook_mlp_out"]
 )
@@ -128,6 +130,7 @@ def test_one_layer_off_breaks_the_proof(hook):
     assert hook not in held(prove(transformers.LlamaConfig(), find=next_block(hook)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("hook", ["q", "k", "v", "z", "pattern"])
 def test_heads_of_the_layer_before_break_their_identity(hook):
     site = f"attn.hook_{hook}"

@@ -46,6 +46,7 @@ def test_positions_are_reductions_of_all(chunk):
         assert (span[index] - states[begin:end]).abs().max() == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", small_models.FAMILIES)
 @pytest.mark.parametrize("chunk", [None, 4])
 def test_logits_are_the_models_own(family, chunk):
@@ -168,6 +169,7 @@ def backward(model, checkpointing, tokens=96):
     return [p.grad.clone() for p in model.parameters() if p.grad is not None], kept
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2", "mixtral", "opt"])
 def test_checkpointing_gives_the_same_gradients_for_less_memory(family):
     model = small_models.build(family)

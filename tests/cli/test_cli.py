@@ -191,6 +191,7 @@ def test_a_truncated_weight_file_is_named(run, tmp_path):
     assert "model.safetensors: header claims" in err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("columns", ["60", "80", "120", "200"])
 def test_tables_never_exceed_the_terminal(run, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", columns)

@@ -237,6 +237,7 @@ def test_several_files_are_one_guide_and_its_html_needs_nothing_beside_it(said, 
     assert said(EXAMPLE, ROOT / "examples/extract.yaml", "--out", out, "--check")[0] == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["extract", "evaluate", "werewolf", "assistant"])
 def test_every_example_has_a_guide(name):
     text = ullage.guide([ROOT / f"examples/{name}.yaml"])

@@ -39,6 +39,7 @@ def work(tmp_path):
     return tmp_path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_signal_keeps_what_is_done_and_says_how_to_go_on(work, number, forks):
     def kept(printed):

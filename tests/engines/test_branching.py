@@ -35,6 +35,7 @@ def alone(model, tokenizer, prompt, forms):
     return [logits[list(some)].logsumexp(-1).item() for some in forms]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_branch_is_what_the_whole_model_says_of_it_alone(family, attention):

@@ -84,6 +84,7 @@ def test_weights_are_billed_to_the_byte(artist_folder, precision):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("precision", "size", "batch"),
     [("fp32", (32, 32), 1), ("bf16", (128, 64), 1), ("fp32", (256, 256), 1), ("fp32", (64, 64), 3)],

@@ -33,6 +33,7 @@ def greedy(model, tokenizer, prompt, count):
     return out.sequences[0, ids.shape[1] :].tolist(), logits
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_greedy_batch_is_what_generate_writes_one_by_one(family):
     engine, model, tokenizer = engine_of(family)

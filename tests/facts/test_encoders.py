@@ -27,6 +27,7 @@ def counted(family, task, **fields):
     return small_families.build(config, device="meta")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("family", "task"), TASKS)
 def test_a_task_counts_every_tensor_of_its_class(family, task):
     for tied in (True, False):

@@ -21,6 +21,7 @@ def flags(family):
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", small_families.FAMILIES + small_families.ENCODERS)
 def test_a_row_counts_every_tensor_of_the_model_whatever_flag_is_turned(family):
     for fields in ({}, flags(family)):

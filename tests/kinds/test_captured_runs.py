@@ -113,6 +113,7 @@ def test_answers_and_judgements_leave_the_states_they_were_made_of(work, chat_mo
     assert len(judged) == 8
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("positions", ["last", "last:3", "mean", "all"])
 def test_verdicts_leave_the_states_they_were_read_from(work, chat_model, positions):
     store = ullage.open_states(run(work, "pii", "run", f"captures.0.positions={positions}"))

@@ -259,6 +259,7 @@ def test_labels_of_something_else_are_not_guessed(labels):
     assert not are_of_inference(labels)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kept", [None, "pooling_mode_mean_tokens", "pooling_mode_cls_token"])
 def test_an_encoder_of_states_is_pooled_as_its_folder_says(models, work, tmp_path, kept):
     folder = models("bert", name=str(kept))

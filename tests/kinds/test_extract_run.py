@@ -220,6 +220,7 @@ def test_generation_stays_within_its_plan_when_prompts_are_as_long_as_planned(wo
             assert (states - chunked[index][site]).abs().max() < 2e-5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
 def test_running_out_of_memory_at_random_batches_changes_nothing(workload, monkeypatch, seed):
     import torch

@@ -107,6 +107,7 @@ def test_it_is_planned_with_what_its_section_notes(ullage):
     assert {item["role"] for item in plan["items"]} >= {"reciter"}
 
 
+@pytest.mark.long
 def test_it_runs_resumes_after_a_kill_to_the_same_bytes_reports_and_verifies(
     ullage, loading, forked, tmp_path
 ):

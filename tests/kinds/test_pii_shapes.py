@@ -234,6 +234,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("detector, name", ROWS, ids=lambda part: str(part))
 def test_each_name_of_each_detector_is_known_alone_and_as_a_tokens_label(detector, name):
     expected = [one.name for one in KNOWN.may_be(name)]

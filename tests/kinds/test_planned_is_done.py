@@ -28,6 +28,7 @@ def test_what_is_planned_and_never_done_is_refused_by_the_run(tmp_path, kind, as
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_a_promise_that_is_broken_is_seen(tmp_path):
     """Of one kind or another: states gone, and a phase that was never entered."""
     import dataclasses

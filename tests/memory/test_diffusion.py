@@ -114,6 +114,7 @@ def test_flux_transformers(heads, each, size, text, batch, compute):
     assert peak(lambda: network(**given, return_dict=False)[0]) == pytest.approx(found.expected, rel=0.03)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("compute", "batch"), [("fp32", 1), ("bf16", 2)])
 @pytest.mark.parametrize("channels", [(8, 16), (16, 16), (16, 32, 64, 64)])
 def test_decoders(channels, batch, compute):

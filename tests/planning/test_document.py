@@ -17,6 +17,7 @@ def made(path, gpus=None):
     return api.plan(workload, gpus or workload.budget.gpus or "2xA100-80GB", base=path.parent)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_a_plan_read_back_is_the_same_plan(path, tmp_path):
     plan = made(path)
@@ -31,6 +32,7 @@ def test_a_workload_file_is_no_plan():
     assert api.read_plan(EXAMPLES[0]) is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -22,6 +22,7 @@ def runs_flash(model_type):
     return made._supports_flash_attn and (not others or "flash_attention_2" in others)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model_type", sorted(set(known_types()) & set(CLASSES)))
 def test_a_type_without_flash_is_one_that_transformers_refuses_it_for(model_type):
     assert runs_flash(model_type) == (model_type not in WITHOUT_FLASH)

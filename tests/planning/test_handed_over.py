@@ -39,6 +39,7 @@ def test_a_plan_writes_the_document_that_is_read_back(project, tmp_path):
     assert ullage.read_plan(tmp_path / "plan.json") == plan
 
 
+@pytest.mark.long
 def test_a_plan_in_another_folder_finds_its_files(project, tmp_path, monkeypatch, forks):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

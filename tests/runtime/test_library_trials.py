@@ -63,6 +63,7 @@ def test_a_flash_attention_and_a_bitsandbytes_of_another_torch_are_told_with_the
     assert "python -m bitsandbytes" in bits.todo
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("code", "said"),
     [

@@ -10,6 +10,7 @@ import ullage
 from ullage.runtime.live import EVERY, LiveTensors
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", small_models.FAMILIES)
 @pytest.mark.parametrize("chunk", [None, 64])
 def test_it_counts_what_the_profiler_counts(family, chunk):

@@ -40,6 +40,7 @@ def test_fp32_on_a_processor_and_why(model_folder):
     assert loaded.tokenizer is not None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", small_models.FAMILIES)
 def test_the_first_layers_alone_are_those_of_the_whole_model(family, tmp_path):
     folder = small_models.save(tmp_path / family, family)
@@ -66,6 +67,7 @@ def test_precisions_on_the_processor(tmp_path, precision):
     assert ("Linear4bit" in names) == precision.startswith("nf4")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", small_models.FAMILIES)
 @pytest.mark.parametrize("head", [True, False])
 def test_a_split_covers_every_tensor_and_follows_the_plan(family, head):

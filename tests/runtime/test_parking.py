@@ -59,6 +59,7 @@ def same(one, other):
     return torch.equal(one[0], other[0]) and (one[1] is None or torch.equal(one[1], other[1]))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("one_memory", [True, False])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_parked_dropped_and_back_is_bit_for_bit_what_was_loaded(family, one_memory, tmp_path):
@@ -89,6 +90,7 @@ def looked_at(model):
         return [model(input_ids=ids, **given).logits, model.generate(ids, **given, max_new_tokens=4)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("one_memory", [True, False])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("kind", ["artist", "perception"])

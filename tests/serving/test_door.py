@@ -180,6 +180,7 @@ def test_a_check_asks_every_role_once(server):
     assert [line.partition(":")[0] for line in lines] == ["writer", "eye", "painter", "script"]
 
 
+@pytest.mark.long
 def test_a_signal_ends_it_after_who_is_there_was_answered(tmp_path):
     """In a process of its own, as signals are."""
     path = tmp_path / "file.json"

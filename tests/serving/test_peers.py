@@ -264,6 +264,7 @@ def test_it_listens_at_the_other_loopback_too(serving, small_roles):
         assert [each.id for each in server.client().models.list()] == ["script"]
 
 
+@pytest.mark.long
 def test_a_signal_while_roles_are_loaded_ends_it_at_once(tmp_path):
     """vllm 17386, vllm-omni 4526: a signal during a load left processes, or was no good end."""
     path = tmp_path / "file.json"

@@ -198,6 +198,7 @@ def test_a_trace_and_a_proven_formula_agree(gpus):
     assert (bases["kv_cache"], bases["activations"], bases["weights"]) == ("traced", "traced", "exact")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "fits", [{"train": "adamw"}, {"train": "adamw-torch"}, {"train": "sgd", "gradient_checkpointing": True}]
 )

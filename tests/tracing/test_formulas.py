@@ -17,6 +17,7 @@ READ = Work("prefill", 4, 200, caches=False, logits="none")
 DECODE = Work("decode", 6, 200, new_tokens=3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("family", "compute", "scheme", "work"),
     [

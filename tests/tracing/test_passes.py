@@ -108,6 +108,7 @@ def test_layers_that_differ_all_run():
     assert turns[0] == turns[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("checkpointed", [False, True])
 @pytest.mark.parametrize("optimizer", ["adamw", "adamw-torch", "none"])
 def test_a_training_step(optimizer, checkpointed):

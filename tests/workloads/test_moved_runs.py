@@ -99,6 +99,7 @@ def home(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("absolute", [True, False])
 def test_nothing_in_a_folder_names_the_user_the_host_or_a_place(home, kind, absolute):

@@ -13,6 +13,7 @@ OF_PII = {"summary.json", "journal.jsonl"}
 PAGE = Path(__file__).parents[2] / "docs" / "running.md"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_two_runs_of_one_file_differ_in_what_is_listed_alone(tmp_path, name):
     flipped_bits.inputs(tmp_path, 4)

@@ -154,6 +154,7 @@ def test_a_manifest_that_was_changed_cannot_be_mended(work):
     assert (work / "run" / "greedy.jsonl").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["blocks.1.hook_resid_post.npy", "tokens.npy", "offsets.npy"])
 @pytest.mark.parametrize("place", [70, -3])
 def test_memory_maps_that_were_changed_are_found(work, name, place):

@@ -11,6 +11,7 @@ from ullage.reports.advice_page import before_own, first_own, in_all, in_short, 
 from ullage.reports.figures import number
 from ullage.reports.pages.page import Code, Facts, Part, Prose, Share
 from ullage.reports.pages.shell import BREAK, SHELL
+from ullage.spec.workload import ONE_MODEL
 
 if TYPE_CHECKING:
     from ullage.planning.advice.entry import Advice, Nearest, Search
@@ -33,6 +34,8 @@ def to_do(plan: Plan) -> Iterator[Share]:
             yield _typed(plan, own, f"on {'these cards' if plan.verdict != 'fits' else plan.gpus.name}:")
         elif own is None and plan.verdict == "does not fit" and _unquantized(plan):
             said = "not searched: checkpoints stored in awq or gptq (precision: awq)"
+            if plan.workload.kind != ONE_MODEL:
+                said += ", caches in int8 (no run keeps one)"
             yield Share(_said("", said), 1)
     elif plan.search is not None:
         yield Share(_said("to do", _none(plan.search, plan.verdict)), 3)

@@ -147,6 +147,7 @@ def test_wrong_arguments_never_reach_the_function(folder, arguments, message):
         tool_of(folder, "weather").call(arguments)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "message"),
     [
