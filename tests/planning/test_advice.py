@@ -358,3 +358,14 @@ def test_states_too_many_for_the_disk_are_offered_of_the_last_position():
     assert plan.verdict == "does not fit"
     (entry,) = (each for each in plan.advice if each.own_cards)
     assert dict(entry.changes)["captures.0.positions"] == "last"
+
+
+def test_what_is_kept_is_named_one_path_at_a_time():
+    plan = ullage.plan(CHAT, "L4", advice=False)
+    for path, said in (
+        ("roles.generator.batch,budget.gpus", "one path each"),
+        ("", "write a path as"),
+        ("roles.generator.precison", "nearest: precision"),
+    ):
+        with pytest.raises(InputError, match=said):
+            ullage.advise(plan, keep=[path])

@@ -38,7 +38,7 @@ HowKnown = Annotated[
 Advise = Annotated[bool, typer.Option(help="Search for changes and other cards.")]
 For = Annotated[str, typer.Option("--for", help="Advice by cost, time or quality first.")]
 Keep = Annotated[
-    list[str] | None, typer.Option(help="What no advice changes: roles.judge.precision, budget.gpus.")
+    list[str] | None, typer.Option(help="What no advice changes, as roles.judge.precision; may be repeated.")
 ]
 MeasuredLoss = Annotated[
     list[str] | None, typer.Option(help="JSON of `probe drift` or `pii compare`: losses for the advice.")

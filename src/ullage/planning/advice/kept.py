@@ -41,6 +41,8 @@ def read_kept(texts: Iterable[str], workload: Workload) -> Kept:
 
 
 def _path(text: str, workload: Workload) -> tuple[str, ...]:
+    if "," in text:
+        raise InputError(f"--keep {text!r}: one path each: --keep roles.a.batch --keep budget.gpus")
     parts = tuple(text.strip().split("."))
     if parts[0] in ("*", ""):
         if parts == ("*",):
