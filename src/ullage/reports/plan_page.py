@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ITEMS: Final = 3
 """Items of the peak that are named."""
+UNPRICED: Final = "no price is known for these cards"
 WRITTEN: Final = f"states written at {BYTES_PER_SECOND[1] / 1e9:g} GB/s"
 Said = tuple[str, tuple[Part, ...]]
 """A word, and what is said under it."""
@@ -131,8 +132,8 @@ def _money(plan: Plan) -> Iterator[Said]:
     if plan.times and plan.cost is not None and plan.cost.instead_of:
         yield _one("price", another_label(plan.cost))
     if plan.times:
-        said = "if it fitted, " if plan.verdict == "does not fit" else ""
-        said += _time(plan)
+        fitted = "if it fitted, " if plan.verdict == "does not fit" else ""
+        said = fitted + _time(plan)
         known = [time for time in plan.times if time.total_seconds is not None]
         longest = max(known, key=lambda time: time.total_seconds or (0.0, 0.0, 0.0), default=None)
         if longest is not None and longest.total_seconds is not None and len(known) > 1:
@@ -141,7 +142,7 @@ def _money(plan: Plan) -> Iterator[Said]:
             per = f" at {rate(tokens.expected)} tokens/s" if tokens is not None else ""
             said += f"; {longest.phase} {took}{per}, bound by {longest.bound}"
         yield _one("time", said)
-        yield _one("cost", _cost(plan))
+        yield _one("cost", fitted + _cost(plan) if plan.cost is not None else UNPRICED)
     for each in plan.hosted:
         usd = "price unknown, set price_per_million" if each.usd is None else f"{dollars(each.usd)} for all"
         yield _one("hosted", f"{each.role} ({each.model}): {usd}")
@@ -157,9 +158,8 @@ def _time(plan: Plan) -> str:
 
 
 def _cost(plan: Plan) -> str:
-    if plan.cost is None:
-        return "no price is known for these cards"
     cost, examples = plan.cost, plan.workload.examples
+    assert cost is not None
     of = "the one example" if examples == 1 else f"all {examples:,} examples"
     said = f"{dollars(plan.total_usd)} for {of}"
     if plan.total_usd is not None and examples != 1000:
