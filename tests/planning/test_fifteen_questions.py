@@ -227,8 +227,10 @@ QUESTIONS = {
         "2x A100-80GB",
         "does not fit",
         None,
-        # Of fewer layers, at last: nothing else makes it fit there.
-        lambda plan: [bool(values(entry, "layers")) for entry in own(plan)] == [True],
+        # Of fewer layers or one position, at last: nothing else makes it fit there.
+        lambda plan: (
+            [bool(values(each, "layers") or values(each, "positions")) for each in own(plan)] == [True]
+        ),
     ),
     "14: 10,000 prompts through 72B": Question(
         CHAT

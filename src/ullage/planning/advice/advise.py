@@ -25,7 +25,7 @@ from ullage.planning.advice.trials import Candidate, SearchLimit, Trials
 from ullage.planning.outcome import Evaluate, Outcome
 from ullage.spec.workload import Workload
 
-UNITS: Final = 4300
+UNITS: Final = 5400
 """What a search may take where nobody says: a setting takes a few, and one for each phase. That is about half
 a second's work, on a slow processor a second's (benchmarks/planner_page.py)."""
 UNITS_OF_ONE: Final = 4

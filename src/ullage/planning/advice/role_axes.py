@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from ullage.facts.dtypes import DTYPES
 from ullage.facts.gpu import GpuSet
 from ullage.facts.quantization.known import on_the_fly
+from ullage.planning.advice.cache_axes import OTHER_ENGINE, cache_axes, of_engine, only, own_cache_axes, paged
 from ullage.planning.advice.measured import Losses
 from ullage.planning.advice.step import (
     VLLM,
@@ -17,7 +18,6 @@ from ullage.planning.advice.step import (
     VLLM_ON_ONE,
     Axis,
     Changes,
-    Family,
     Step,
 )
 from ullage.spec.installed import find_engine, usual_settings
@@ -31,11 +31,6 @@ LARGEST_BATCH: Final = 256
 MANY_ROLES: Final = 3
 STORED: Final = "auto"
 WHOLE: Final = "the precision it is stored in"
-OTHER_ENGINE: Final = {"transformers": "vllm", "vllm": "transformers"}
-CACHE_LOSS: Final = {"int8": 0.005, "int4": 0.02}
-"""Assumed of transformers' quantized cache (KIVI, arXiv 2402.02750: 2 bits lose little on most tasks)."""
-CACHE_LOSS_FP8: Final = 0.005
-"""Assumed of vLLM's cache in fp8."""
 PLATFORMS_OF_VLLM: Final = ("cuda", "rocm")
 
 
@@ -76,12 +71,12 @@ def _all(name: str, workload: Workload, ground: Ground, losses: Losses) -> Itera
             most = LARGEST_BATCH if several else min(LARGEST_BATCH, max(workload.examples, 1))
             yield _batch(name, role.batch or workload.batch, most)
         alone = workload.kind == ONE_MODEL  # a run keeps a dynamic cache in the compute dtype
-        yield from _cache(name, role, alone)
+        yield from cache_axes(name, role, alone)
         if len(workload.roles) > 1:
             yield from _residency(name, workload, ground.host)
-        yield from _own_cache(name, role)
+        yield from own_cache_axes(name, role)
     if role.runs_with.memory == "process":
-        yield _of(role.engine, _attention(name, role), role.engine)
+        yield of_engine(role.engine, _attention(name, role), role.engine)
     yield _with_losses(_precision(name, role, len(workload.roles)), role, losses)
     if not trains:
         yield from _offload(name, role, ground)
@@ -96,21 +91,6 @@ def _attention(name: str, role: Role) -> Axis:
     slow = now in ("eager", "sdpa-math")
     left = tuple(step for step in steps if step.key == "flash" or slow)
     return Axis(axis, "same", left if now != "flash" else (), 0 if slow else None)
-
-
-def _only(axis: str, family: Family, path: str, value: str, note: str, slower: bool = True) -> Axis:
-    """One step, which takes less memory and loses nothing."""
-    return Axis(axis, family, (Step(axis, value, ((path, value),), 0.0, note, slower=slower),), 0)
-
-
-def _paged(path: str, role: Role) -> Changes:
-    """What makes room for vLLM's own cache, in pages."""
-    if role.engine == VLLM:
-        return ()
-    usual = {"kind": "dynamic", "precision": "auto"}
-    return tuple(
-        (f"{path}.cache.{key}", value) for key, value in usual.items() if getattr(role.cache, key) != value
-    )
 
 
 def _must_stay(name: str, workload: Workload) -> bool:
@@ -135,7 +115,7 @@ def _engine(name: str, role: Role, ground: Ground, stays: bool) -> Axis:
         changes = ((f"{path}.engine", other), *ends)
         steps.append(Step(axis, other, changes, 0.0, f"{name} by {other}"))
     if ground.platform in PLATFORMS_OF_VLLM and role.images == 0:
-        paged, made = _paged(path, role), on_the_fly().get(role.precision)
+        in_pages, made = paged(path, role), on_the_fly().get(role.precision)
         unmade = role.engine != VLLM and made is not None and not find_engine(VLLM).quantizes(made)
         stored: Changes = ((f"{path}.precision", STORED),) if unmade else ()
         for key, ranks in _ranks(_cards_of(role, ground.cards)).items():
@@ -143,10 +123,10 @@ def _engine(name: str, role: Role, ground: Ground, stays: bool) -> Axis:
             if ranks != role.tensor_parallel:
                 changes += ((f"{path}.tensor_parallel", str(ranks)),)
             changes += ((f"{path}.residency", "persistent"),) if stays else ()
-            changes += paged + stored
+            changes += in_pages + stored
             if changes:
                 over = f", each layer over {ranks} cards" if ranks > 1 else ""
-                over += ", its cache in pages" if paged else ""
+                over += ", its cache in pages" if in_pages else ""
                 steps.append(Step(axis, key, changes, 0.0, f"{name} by vLLM{over}"))
     # Beside a share of the card that the file gives, more ranks take more.
     split = role.engine == "vllm" and usual and bool(steps) and steps[-1].key == VLLM_ON_ALL
@@ -181,30 +161,6 @@ def _batch(name: str, batch: int, most: int) -> Axis:
     return Axis(axis, "same", steps, 0 if batch > 1 else None, ladder=True, unchanged=batch)
 
 
-def _cache(name: str, role: Role, alone: bool) -> Iterator[Axis]:
-    """A cache in fewer bits: vLLM's, and of a model `alone` transformers' too, or one of one size from the
-    start, which is copied for no token."""
-    path, axis = f"roles.{name}.cache", f"{name} cache"
-    own = alone and role.runs_with.memory == "process" and role.cache.kind == "dynamic"
-    if own:
-        static = Step(axis, "static", ((f"{path}.kind", "static"),), 0.0, "a static cache")
-        yield _of(role.engine, Axis(axis, "same", (static,)), role.engine)
-    axis, steps = f"{name} cache bits", []
-    if role.engine in OTHER_ENGINE and role.cache.precision == "auto":
-        changes: Changes = ((f"{path}.precision", "fp8"),)
-        note = f"{name}'s cache in fp8"
-        steps.append(Step(axis, "fp8", changes, CACHE_LOSS_FP8, note, only=VLLM, now=role.engine))
-    for bits, loss in CACHE_LOSS.items() if own else ():
-        changes, note = (
-            ((f"{path}.kind", "quantized"), (f"{path}.precision", bits)),
-            f"{name}'s cache in {bits}",
-        )
-        step = Step(axis, bits, changes, loss, note, slower=True, only=role.engine, now=role.engine)
-        steps.append(step._replace(instead=steps[0]) if steps else step)
-    if steps:
-        yield Axis(axis, "lower", tuple(steps), len(steps) - 1)
-
-
 def _residency(name: str, workload: Workload, host: int) -> Iterator[Axis]:
     """Where an idle role waits, where the file leaves that open or names another place. Where roles make room
     for one another vLLM stays."""
@@ -232,26 +188,6 @@ def _residency(name: str, workload: Workload, host: int) -> Iterator[Axis]:
     keys = [step.key for step in steps]
     lean = keys.index("disk") if "disk" in keys else None
     yield Axis(axis, "same", steps, lean, ends=f"{name} engine")
-
-
-def _own_cache(name: str, role: Role) -> Iterator[Axis]:
-    """What vLLM takes at its start beside weights and cache, where the role is run by it or may be."""
-    if role.engine not in OTHER_ENGINE:
-        return
-    own, path = role.settings.own_cache(), f"roles.{name}.vllm"
-    if not own.enforce_eager:
-        note = f"{name} without CUDA graphs: slower"
-        graphs = _only(f"{name} graphs", "same", f"{path}.enforce_eager", "true", note)
-        yield _of(VLLM, graphs, role.engine)
-    if own.max_num_batched_tokens is None:
-        note = f"{name} reads 2,048 tokens a step at most"
-        step = _only(f"{name} step", "same", f"{path}.max_num_batched_tokens", "2048", note)
-        yield _of(VLLM, step, role.engine)
-
-
-def _of(engine: str, axis: Axis, now: str) -> Axis:
-    """Of that engine alone, where the role is run by another now, or by it."""
-    return axis._replace(steps=tuple(step._replace(only=engine, now=now) for step in axis.steps))
 
 
 def _precision(name: str, role: Role, roles: int) -> Axis:
@@ -309,4 +245,4 @@ def _offload(name: str, role: Role, ground: Ground) -> Iterator[Axis]:
         return
     note = f"{name} partly in host memory: far slower"
     value = f"{{cpu: {ground.host // GIB}GiB}}"
-    yield _only(f"{name} offload", "wait", f"roles.{name}.max_memory", value, note)
+    yield only(f"{name} offload", "wait", f"roles.{name}.max_memory", value, note)
