@@ -61,8 +61,10 @@ def plan_of(data: object, arguments: tuple[str, ...], gpus: str | None = None, a
 def offered(plan: Any) -> Iterator[tuple[str, Any, str, int]]:
     """What each entry of the advice is planned to, and the verdict and peak it was offered with."""
     import ullage
+    from ullage import api
     from ullage.spec.changes import apply_changes
 
+    label = None if plan.cost is None else plan.cost.label
     for entry in plan.advice:
         changed = apply_changes(plan.workload, entry.changes)
         gpus = entry.gpus.replace(" + ", ",")
@@ -70,7 +72,7 @@ def offered(plan: Any) -> Iterator[tuple[str, Any, str, int]]:
             gpus = plan.asked
         yield (
             f"advice {entry.changes} on {entry.gpus}",
-            ullage.plan(changed, gpus, base=Path(), advice=False),
+            ullage.plan(changed, gpus, base=Path(), advice=False, prices=api.lists(None, label)),
             entry.verdict,
             entry.peak.high,
         )

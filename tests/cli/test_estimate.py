@@ -192,10 +192,14 @@ def test_cards_of_an_estimate_may_be_a_setting_and_are_named_once(run):
     shown = run("estimate", MODEL, "--sweep", "budget.gpus=T4,2xL4", "--no-advice")
     assert {"T4", "2x", "L4"} <= set(shown.partition("verdict")[0].split())
     assert "A100" not in shown
+    assert "on 1x A100-SXM4-80GB" in run("estimate", MODEL, "--set", "budget={reserve: 1GiB}", "--no-advice")
     for command in (("estimate", MODEL), ("plan", EXAMPLE)):
-        for option in ("--set", "--sweep"):
-            said = run(*command, "--gpus", "L4", option, "budget.gpus=T4", code=2)
-            assert "--gpus and budget.gpus: both name the cards" in said
+        said = run(*command, "--gpus", "L4", "--sweep", "budget.gpus=T4,A10", code=2)
+        assert "--gpus and --sweep budget.gpus: both name the cards" in said
+        said = run(*command, "--sweep", "batch=1,2", "--sweep", "batch=4", code=2)
+        assert "batch: given twice; name all its values in one" in said
+    said = run("estimate", MODEL, "--sweep", "batch=1,2", "--sweep", "roles.model.batch=4", code=2)
+    assert "batch: given twice" in said
 
 
 def test_an_engines_settings_may_be_named_without_the_role():

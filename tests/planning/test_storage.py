@@ -4,6 +4,7 @@ import pytest
 
 import ullage
 from ullage import api
+from ullage.planning.storage import written
 from ullage.units import GIB
 
 
@@ -57,3 +58,21 @@ def test_roles_that_need_other_checkpoints_of_one_model_have_one_each():
     first, second = plan.stored
     assert [first.what, second.what] == ["checkpoint of generator", "checkpoint of judge"]
     assert second.bytes.high < first.bytes.high / 2
+
+
+def test_a_role_that_runs_elsewhere_has_no_checkpoint_here():
+    model = "meta-llama/Llama-3.1-70B-Instruct"
+    roles = {"generator": {"model": model, "precision": "awq"}, "judge": {"model": model, "engine": "openai"}}
+    plan = ullage.plan({"kind": "evaluate", "roles": roles}, "H100", advice=False)
+    (found,) = plan.stored
+    assert found.what == "checkpoint of generator"
+    assert found.bytes.high / GIB == pytest.approx(37.0, abs=0.5)
+
+
+@pytest.mark.parametrize("keep", ["device", "host", "disk"])
+def test_states_of_an_estimate_end_on_the_disk_wherever_they_wait(keep):
+    fields = {"captures": ["blocks.*.hook_resid_post"], "new_tokens": 0, "prompt_tokens": 128}
+    plan = api.estimate_model("meta-llama/Llama-3.1-8B", "L4", set_=[f"captures.0.keep={keep}"], **fields)
+    assert written(plan).high == 1000 * 128 * 32 * 4096 * 2
+    tight = [f"captures.0.keep={keep}", "budget.disk=20GiB"]
+    assert api.estimate_model("meta-llama/Llama-3.1-8B", "L4", set_=tight, **fields).verdict == "does not fit"

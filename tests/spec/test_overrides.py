@@ -77,3 +77,20 @@ def test_all_wrong_overrides_are_told_at_once() -> None:
     with pytest.raises(SpecError) as caught:
         api.load(WEREWOLF, ["batch=-1", "roles.plyer.precision=nf4", "captures.5.keep=disk"])
     assert len(caught.value.mistakes) == 3
+
+
+def test_what_is_said_of_a_role_on_the_command_line_stands_before_the_memorys_mode() -> None:
+    """Advice to take a role's own precision was planned in fp32 once pasted."""
+    given = {"kind": "evaluate", "memory": {"precision_mode": "fp32"}}
+    given["roles"] = {name: {"model": "gpt2"} for name in ("generator", "judge")}
+    asked = api.load(given, ["roles.judge.precision=auto"])
+    assert [asked.roles[name].precision for name in ("generator", "judge")] == ["fp32", "auto"]
+
+
+def test_a_filter_of_states_can_be_changed_as_the_capture_it_stands_for() -> None:
+    given = {"kind": "extract", "roles": {"model": "gpt2"}}
+    given["memory"] = {"activation_cache_filter": ["blocks.*.hook_resid_post"]}
+    (capture,) = api.load(given, ["captures.0.positions=last"]).captures
+    assert (capture.sites, capture.positions) == (("blocks.*.hook_resid_post",), "last")
+    (capture,) = api.load(given, ["batch=2"]).captures
+    assert capture.positions == "all"

@@ -58,7 +58,12 @@ def estimate_model(
         fidelity=fidelity,
         **fields,
     )
-    return plan(workload, gpus, base=base, advice=advice)
+    return plan(workload, cards_of(workload, gpus), base=base, advice=advice)
+
+
+def cards_of(workload: Workload, gpus: str | None) -> str:
+    """Those asked for, those that a setting names, or the usual one."""
+    return gpus or workload.budget.gpus or USUAL_CARD
 
 
 def bare_workload(
@@ -80,7 +85,6 @@ def bare_workload(
     Raises SpecError as `estimate_model`.
     """
     from ullage.errors import SpecError
-    from ullage.spec.budget import Budget
     from ullage.spec.capture import Capture
     from ullage.spec.parse import parse_part, parse_role
     from ullage.spec.rules import mistakes_in
@@ -109,7 +113,6 @@ def bare_workload(
         prompt_tokens=_prompt(role, base) if role.prompt_tokens is None else role.prompt_tokens,
         new_tokens=(role.new_tokens or 0) if train is None else 0,
         captures=sites,
-        budget=Budget(gpus=USUAL_CARD),
         memory=Memory(enable_gradient_checkpointing=gradient_checkpointing),
         training=training,
     )
@@ -130,11 +133,11 @@ def with_settings(workload: Workload, settings: Sequence[str]) -> Workload:
     if not settings:
         return workload
     given = json.loads(workload_text(workload))
-    parsed = parse_mapping(given, {workload.kind: lambda: Section}, [*map(_placed, settings)])
+    parsed = parse_mapping(given, {workload.kind: lambda: Section}, [*map(placed, settings)])
     return parsed.model_copy(update={"section": None})
 
 
-def _placed(setting: str) -> str:
+def placed(setting: str) -> str:
     """`precision=nf4` as `roles.model.precision=nf4`, and so `vllm.block_size=32`; a whole path stays."""
     from ullage.spec.installed import OWN
     from ullage.spec.role import Role

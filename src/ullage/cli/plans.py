@@ -68,7 +68,7 @@ def plan(
     from ullage import api
 
     sets = with_fidelity(set_, fidelity)
-    _named_once(gpus, set_, sweep)
+    _named_once(gpus, sweep)
     if sweep and nodes is None:
         from ullage.cli.sweep import sweep_file
 
@@ -155,8 +155,9 @@ def estimate(
     offline: Offline = False,
 ) -> None:
     from ullage import api
+    from ullage.api.one_model import cards_of
 
-    _named_once(gpus, set_, sweep)
+    _named_once(gpus, sweep)
     workload = api.bare_workload(
         model, captures=captures or (), set_=set_ or (), fidelity=fidelity, **training, **role
     )
@@ -166,7 +167,7 @@ def estimate(
         return _tell_sweep(sweep_workload(workload, gpus, sweep, api.lists(**whose)), json, items)
     found = api.plan(
         workload,
-        gpus,
+        cards_of(workload, gpus),
         advice=advice,
         for_=for_,
         keep=keep or (),
@@ -181,11 +182,11 @@ def with_fidelity(sets: list[str] | None, fidelity: str | None) -> list[str]:
     return [*(sets or ()), *([] if fidelity is None else [f"memory.fidelity={fidelity}"])]
 
 
-def _named_once(gpus: str | None, *settings: list[str] | None) -> None:
-    """Refuses cards that are named twice: one of both would be passed over."""
-    paths = [each.partition("=")[0].strip() for given in settings for each in given or ()]
+def _named_once(gpus: str | None, sweep: list[str] | None) -> None:
+    """Refuses points over cards beside `--gpus`, which stands for those of a file and of its settings."""
+    paths = [each.partition("=")[0].strip() for each in sweep or ()]
     if gpus is not None and "budget.gpus" in paths:
-        raise InputError("--gpus and budget.gpus: both name the cards; give one of them")
+        raise InputError("--gpus and --sweep budget.gpus: both name the cards; leave --gpus out")
 
 
 def _no_other(option: str, **others: object) -> None:

@@ -62,6 +62,7 @@ def sweep_file(
         whole = workload([*sets, *settings])
         return api.plan(whole, gpus, base=api.folder_of(file), advice=False, prices=prices)
 
+    _once(sweeps)
     return _rows(planned, sweeps)
 
 
@@ -70,12 +71,22 @@ def sweep_workload(
 ) -> list[Row]:
     """The same for a workload of one model without a file."""
     from ullage import api
-    from ullage.api.one_model import with_settings
+    from ullage.api.one_model import cards_of, placed, with_settings
 
     def planned(settings: Sequence[str]) -> Plan:
-        return api.plan(with_settings(workload, settings), gpus, advice=False, prices=prices)
+        changed = with_settings(workload, settings)
+        return api.plan(changed, cards_of(changed, gpus), advice=False, prices=prices)
 
+    _once([placed(each) for each in sweeps])
     return _rows(planned, sweeps)
+
+
+def _once(sweeps: Sequence[str]) -> None:
+    """Refuses a path that is swept twice: one of its values would be passed over."""
+    paths = [each.partition("=")[0].strip() for each in sweeps]
+    twice = next((path for path in paths if paths.count(path) > 1), None)
+    if twice is not None:
+        raise InputError(f"--sweep {twice}: given twice; name all its values in one")
 
 
 def _rows(planned: Callable[[Sequence[str]], Plan], sweeps: Sequence[str]) -> list[Row]:

@@ -39,12 +39,12 @@ def stored(plan: Plan, base: Path | None = None) -> tuple[Stored, ...]:
 
 def _checkpoints(workload: Workload, plan: Plan, base: Path | None) -> Iterator[Stored]:
     for name, model in plan.models.items():
-        roles = [role for role, each in workload.roles.items() if each.model == name]
+        roles = [role for role, each in workload.roles.items() if each.model == name and role in plan.roles]
         quantized: dict[ResolvedPrecision, list[str]] = {}
         for role in list(roles):
-            held = plan.roles.get(role)
-            if held is not None and comes_stored(workload.roles[role], held.precision):
-                quantized.setdefault(held.precision.unexplained, []).append(role)
+            precision = plan.roles[role].precision
+            if comes_stored(workload.roles[role], precision):
+                quantized.setdefault(precision.unexplained, []).append(role)
                 roles.remove(role)
         drafting = (role for role, each in workload.roles.items() if each.settings.drafts() == name)
         roles += [f"the drafts of {role}" for role in drafting]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 from ullage.facts.dtypes import DTYPES
 from ullage.facts.quantization.known import on_the_fly
@@ -76,8 +76,18 @@ def _quantization(role: dict[str, object], path: Path) -> Iterator[Mistake]:
         role["precision"] = name
 
 
-def spread_memory(workload: Workload) -> Workload:
-    """`precision_mode` for roles that leave theirs open, `activation_cache_filter` as a capture.
+def take_filter(data: dict[str, Any], overrides: Iterable[str]) -> None:
+    """`activation_cache_filter` of a file's data as a capture already, where an override changes that."""
+    memory = data.get("memory")
+    if not isinstance(memory, dict) or memory.get("activation_cache_filter") is None or data.get("captures"):
+        return
+    if any(each.strip().startswith("captures.") for each in overrides):
+        data["captures"] = [{"sites": memory.pop("activation_cache_filter") or [EVERY]}]
+
+
+def spread_memory(workload: Workload, overrides: Iterable[str] = ()) -> Workload:
+    """`precision_mode` for roles that leave theirs open and of which no override sets it,
+    `activation_cache_filter` as a capture.
 
     What was spread stands nowhere else any more, so a workload written down and read again is the same.
     """
@@ -85,8 +95,11 @@ def spread_memory(workload: Workload) -> Workload:
     changes: dict[str, object] = {}
     if memory.precision_mode not in (None, "auto"):
         mode = {"precision": memory.precision_mode}
+        said = {each.partition("=")[0].strip() for each in overrides}
         changes["roles"] = {
-            name: role.model_copy(update=mode) if role.precision == "auto" else role
+            name: role.model_copy(update=mode)
+            if role.precision == "auto" and f"roles.{name}.precision" not in said
+            else role
             for name, role in workload.roles.items()
         }
     if memory.activation_cache_filter is not None and not workload.captures:

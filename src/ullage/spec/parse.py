@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ullage.errors import SpecError, nearest
 from ullage.spec.document import Document, read_document
-from ullage.spec.guide_keys import spread_memory, take_quantization
+from ullage.spec.guide_keys import spread_memory, take_filter, take_quantization
 from ullage.spec.mapping import read_mapping
 from ullage.spec.mistake import Mistake, Path, shorten
 from ullage.spec.override import apply_overrides
@@ -80,9 +80,10 @@ def _plain(given: Mapping[str, object]) -> dict[str, object]:
 
 def parse_document(document: Document, sections: Sections, overrides: Sequence[str] = ()) -> Workload:
     """The workload in a document that is open to `overrides`. Raises SpecError, as the others do."""
+    take_filter(document.data, overrides)
     wrong = apply_overrides(document, overrides)
     mistakes: list[Mistake] = []
-    workload = _workload(document, sections, mistakes)
+    workload = _workload(document, sections, mistakes, overrides)
     if mistakes:
         raise SpecError([*document.tell(mistakes).mistakes, *wrong])
     if wrong:
@@ -91,7 +92,9 @@ def parse_document(document: Document, sections: Sections, overrides: Sequence[s
     return workload
 
 
-def _workload(document: Document, sections: Sections, mistakes: list[Mistake]) -> Workload | None:
+def _workload(
+    document: Document, sections: Sections, mistakes: list[Mistake], overrides: Sequence[str]
+) -> Workload | None:
     data = document.data
     if data.get("document") == "plan" and "settled" in data:
         problem = "this is a plan, not a workload; `ullage run` carries it out"
@@ -136,7 +139,7 @@ def _workload(document: Document, sections: Sections, mistakes: list[Mistake]) -
     mistakes += [
         each for each in among if not any(each.path[:length] in told for length in range(len(each.path) + 1))
     ]
-    return spread_memory(workload)
+    return spread_memory(workload, overrides)
 
 
 def _standing_in(body: Mapping[str, object], wrong: Sequence[Mistake]) -> dict[str, object]:

@@ -17,5 +17,6 @@ def phases(workload: Workload) -> tuple[Phase, ...]:
     work = base_work(only, workload)
     if workload.training is not None:
         return load(only, held) + train(only, held, work, workload)
-    work = work.but(probed=probed(only, workload))
-    return load(only, held) + generate(only, held, work, captures=stored_captures(only, workload))
+    captures = stored_captures(only, workload)
+    work = work.but(probed=probed(only, workload), shard_bytes=1 if captures else 0)
+    return load(only, held) + generate(only, held, work, captures=captures)

@@ -164,10 +164,10 @@ class Section(BaseSection):
         yield from wrong
         seated = set(self.seats.values())
         if wrong:
-            yield from wrong_roles(workload, (), {PLAYER, JUDGE, *seated})
+            yield from wrong_roles(workload, (), (PLAYER, JUDGE, *sorted(seated)))
         else:
             needed = tuple(self.played_by())
-            yield from wrong_roles(workload, needed, {*needed, *seated, JUDGE})
+            yield from wrong_roles(workload, needed, (*needed, *sorted(seated), JUDGE))
             yield from self._unplaced(rules)
             yield from self._too_long(workload, rules)
         yield from wrong_training(workload)
