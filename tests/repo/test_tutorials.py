@@ -3,6 +3,7 @@
 .venv/bin/python tools/journeys.py          (or: make pages) walks them anew
 """
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,15 @@ def test_every_kind_of_workload_has_a_tutorial():
 def test_a_tutorial_shows_what_its_steps_print(page, tmp_path):
     text = page.read_text(encoding="utf-8")
     assert walked(page, tmp_path) == text, "python tools/journeys.py walks it anew"
+
+
+def test_what_is_worked_by_hand_is_what_is_billed():
+    """Walking the page anew writes what is billed now: it must be what the hand says."""
+    shown = re.findall(r"^ {4}\(([\d, ]+)\)$", journeys.BY_HAND.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(shown) > 9
+    for line in shown:
+        *_, by_hand, billed = map(int, line.split(", "))
+        assert by_hand in (billed, billed / 2), line  # of two cards half is on each
 
 
 def walked(page, folder):

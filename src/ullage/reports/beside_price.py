@@ -20,7 +20,7 @@ def another_label(cost: Cost) -> str:
         return ""
     none = f"no {cost.instead_of} price for these cards"
     if cost.other_counts:
-        none = f"{cost.instead_of} prices are for {counted(cost.other_counts)} together alone"
+        none = f"{cost.instead_of} for {counted(cost.other_counts)} together alone"
     return f"{none}: all here is by {cost.label} prices"
 
 
