@@ -30,7 +30,7 @@ def test_what_is_worked_by_hand_is_what_is_billed():
     assert len(shown) > 9
     for line in shown:
         *_, by_hand, billed = map(int, line.split(", "))
-        assert by_hand in (billed, billed / 2), line  # of two cards half is on each
+        assert by_hand in (billed, billed / 2), line  # both moments are twice what they are of
 
 
 def walked(page, folder):
