@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import result_file
-from plans_offered import ROUND, Violation, beaten, cheaper, offered, peaks, plan_of, refused, told
+from plans_offered import ROUND, Violation, beaten, cheaper, offered, peaks, plan_of, priced_as, refused, told
 from random_workloads import Case, drawn_apart
 
 NEAR = 1e-6
@@ -41,7 +41,7 @@ def agreeing(plan: Any) -> Iterator[str]:
     another answer to an entry without a change."""
     from ullage import api
 
-    found = api.gpus(plan.workload, base=Path())
+    found = api.gpus(plan.workload, base=Path(), prices=priced_as(plan))
     yield from cheaper(plan, found)
     listed = {gpus.name: outcome for gpus, outcome in found}
     for entry in plan.advice:

@@ -61,10 +61,8 @@ def plan_of(data: object, arguments: tuple[str, ...], gpus: str | None = None, a
 def offered(plan: Any) -> Iterator[tuple[str, Any, str, int]]:
     """What each entry of the advice is planned to, and the verdict and peak it was offered with."""
     import ullage
-    from ullage import api
     from ullage.spec.changes import apply_changes
 
-    label = None if plan.cost is None else plan.cost.label
     for entry in plan.advice:
         changed = apply_changes(plan.workload, entry.changes)
         gpus = entry.gpus.replace(" + ", ",")
@@ -72,10 +70,17 @@ def offered(plan: Any) -> Iterator[tuple[str, Any, str, int]]:
             gpus = plan.asked
         yield (
             f"advice {entry.changes} on {entry.gpus}",
-            ullage.plan(changed, gpus, base=Path(), advice=False, prices=api.lists(None, label)),
+            ullage.plan(changed, gpus, base=Path(), advice=False, prices=priced_as(plan)),
             entry.verdict,
             entry.peak.high,
         )
+
+
+def priced_as(plan: Any) -> Any:
+    """The lists by the label that a plan's price is of."""
+    from ullage import api
+
+    return api.lists(None, None if plan.cost is None else plan.cost.label)
 
 
 def cards(plan: Any) -> Iterator[tuple[str, Any, str, int]]:
@@ -83,7 +88,7 @@ def cards(plan: Any) -> Iterator[tuple[str, Any, str, int]]:
     import ullage
     from ullage import api
 
-    for gpus, outcome in api.gpus(plan.workload, base=Path())[:CARDS_TRIED]:
+    for gpus, outcome in api.gpus(plan.workload, base=Path(), prices=priced_as(plan))[:CARDS_TRIED]:
         name = gpus.name.replace(" + ", ",")
         other = ullage.plan(plan.workload, name, base=Path(), advice=False)
         yield f"gpus {name}", other, outcome.verdict, outcome.peak.high
@@ -289,7 +294,7 @@ def checked(case: Case, number: int, seen: Counter) -> list[Violation]:
         violated("no entry is beaten", said)
     if number % OFFERS_OF_GPUS == 0:
         try:
-            for said in cheaper(plan, api.gpus(plan.workload, base=Path())):
+            for said in cheaper(plan, api.gpus(plan.workload, base=Path(), prices=priced_as(plan))):
                 violated("plan and gpus agree", said)
         except ullage.InputError:
             seen["no card of any list"] += 1

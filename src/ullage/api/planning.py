@@ -13,23 +13,29 @@ from ullage.workloads.planned import needs_card, opened
 if TYPE_CHECKING:
     from ullage.facts.architecture import Model
     from ullage.facts.gpu import GpuSet
+    from ullage.facts.price import Prices
     from ullage.planning.outcome import Outcome
     from ullage.spec.workload import Workload
 
 
-def gpus(workload: Workload, *, base: Path | None = None) -> list[tuple[GpuSet, Outcome]]:
-    """Every GPU set with an on-demand price that holds the workload, cheapest per 1000 examples first; none
-    where all of its roles run elsewhere.
+def gpus(
+    workload: Workload, *, base: Path | None = None, prices: Prices | None = None
+) -> list[tuple[GpuSet, Outcome]]:
+    """Every GPU set with a price that holds the workload, cheapest per 1000 examples first; none where all of
+    its roles run elsewhere. `prices` are the lists that count, by their label; without one those that come
+    with Ullage, on demand.
 
     Raises InputError where no card can do what the workload asks for.
     """
-    from ullage.facts.price import priced_sets
+    from ullage.facts.price import known_prices
     from ullage.planning.fitting_sets import fitting_sets
 
     if not needs_card(workload):
         return []
     workload, models = opened(workload, base)
-    return fitting_sets(workload, outcomes(models, base=base), [each for _, each in priced_sets()])
+    lists = prices or known_prices()
+    come_to = outcomes(models, base=base, prices=lists)
+    return fitting_sets(workload, come_to, [each for _, each in lists.sets()])
 
 
 def model(name: str, base: Path | None = None) -> Model:

@@ -257,8 +257,3 @@ def _offers(lists: Iterable[dict[str, object]]) -> Iterator[Price]:
 def price_of(gpus: GpuSet) -> SetPrice | None:
     """What a set costs by the lists that come with Ullage, on demand or by the next label that has it."""
     return known_prices().having(gpus).of(gpus)
-
-
-def priced_sets() -> list[tuple[float, GpuSet]]:
-    """The sets that those lists have a price for, cheapest first."""
-    return known_prices().sets()
