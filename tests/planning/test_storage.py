@@ -1,11 +1,16 @@
 """What a plan says lies on disk."""
 
+from pathlib import Path
+
 import pytest
 
 import ullage
 from ullage import api
 from ullage.planning.storage import written
+from ullage.reports.storage_page import stored_lines
 from ullage.units import GIB
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.mark.parametrize(
@@ -76,3 +81,13 @@ def test_states_of_an_estimate_end_on_the_disk_wherever_they_wait(keep):
     assert written(plan).high == 1000 * 128 * 32 * 4096 * 2
     tight = [f"captures.0.keep={keep}", "budget.disk=20GiB"]
     assert api.estimate_model("meta-llama/Llama-3.1-8B", "L4", set_=tight, **fields).verdict == "does not fit"
+
+
+def test_how_long_a_download_takes_is_said_beside_its_bytes():
+    plan = ullage.plan(EXAMPLES / "werewolf.yaml", advice=False)
+    (said,) = (line for line in stored_lines(plan.stored) if line.startswith("to download"))
+    # 141.1 GB at an eighth of a GB a second
+    assert said == (
+        "to download: 131.42 GiB, 18.8 min at 1 Gbit/s, 112.9 s at 10 Gbit/s, which no time here counts"
+    )
+    assert not [*stored_lines(api.estimate_model("ullage:tiny", "L4").stored)]
