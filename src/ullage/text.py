@@ -6,6 +6,7 @@ log or a page, in the few places that write to them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 LONGEST_LINE: Final = 2000
@@ -98,3 +99,9 @@ _PARAMETERS: Final = (
     "sig",
     "signature",
 )
+
+
+def either(names: Iterable[str]) -> str:
+    """`a, b or c`; of one that alone."""
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last

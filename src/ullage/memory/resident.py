@@ -17,9 +17,8 @@ from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.tensors import (
     block_bytes,
     distinct_layers,
-    embedding_weights,
-    head_weights,
     weights_allocation,
+    weights_by_blocks,
 )
 from ullage.phases.phase import Where
 from ullage.spec.role import Cache
@@ -60,11 +59,8 @@ def _weight_needs(
     home = home_of(where)
     basis: Basis = "exact" if precision.scheme is None else "derived"
     needs = []
-    last = len(architecture.layers) + 1
-    parts = [(layer.weights, blocks) for layer, blocks in distinct_layers(architecture)]
-    parts += [(embedding_weights(architecture), (0,)), (head_weights(architecture), (last,))]
     linear = 0
-    for weights, blocks in parts:
+    for weights, blocks in weights_by_blocks(architecture):
         sizes = block_bytes(weights, precision)
         linear = max(linear, sizes.largest_linear)
         each = Interval.exactly(sizes.bytes)
@@ -81,17 +77,18 @@ def _weight_needs(
             needs.append(Need("workspace", (0,), Interval(0, 0, BUFFERS), "derived", home=home, note=note))
         return tuple(needs)
     allocation = weights_allocation(architecture, precision)
-    every = tuple(range(last + 1))
+    count = len(architecture.layers) + 2
+    every = tuple(range(count))
     if on_processor:
         note = "tables beside the weights"
         needs.append(Need("workspace", (0,), Interval(0, 0, BUFFERS), "derived", note=note))
     kept = allocation.allocated - allocation.requested
-    share, rest = divmod(kept, last + 1)
+    share, rest = divmod(kept, count)
     note = "blocks of the caching allocator are larger than the weights in them"
     needs.append(Need("rounding", every, Interval(0, share, 2 * share), "derived", note=note))
     needs.append(Need("rounding", (0,), Interval(0, rest, 2 * rest), "derived"))
     reserved = max(allocation.reserved, weights_allocation(architecture, precision, warmed=True).reserved)
-    spare = (reserved - allocation.allocated) // (last + 1)
+    spare = (reserved - allocation.allocated) // count
     unused = Interval(0, spare, 2 * spare)
     needs.append(Need("fragmentation", every, unused, "derived", level="reserved"))
     buffer = dequantization_buffer(linear, precision)

@@ -171,11 +171,8 @@ def _step(counted: Counted, task: Task, held: Held, pace: Pace) -> Step:
 def _in_full(step: Step, task: Task, held: Held) -> Step:
     """The same where a card computes without its tensor cores: in fp32 (torch's default), and in bf16 before
     Ampere, which is emulated in fp32."""
-    abilities = held.slowest.gpu.abilities
-    emulated = task.precision.compute == "bf16" and not abilities.bf16
-    if abilities.processor or not (task.precision.element_bytes >= FULL or emulated):
-        return step
-    return step.in_fp32()
+    full = task.precision.element_bytes >= FULL or held.emulates(task.precision.compute)
+    return step.in_fp32() if full and not held.slowest.gpu.abilities.processor else step
 
 
 def _stages(counted: Counted, task: Task, held: Held) -> tuple[Stage, ...]:

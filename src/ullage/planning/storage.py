@@ -16,7 +16,6 @@ from ullage.phases.blocks import base_work
 from ullage.planning.device import DISK
 from ullage.planning.plan import Plan
 from ullage.spec.stored import Stored
-from ullage.spec.workload import Workload
 from ullage.units import ZERO, Estimate, Interval, gib, parse_bytes, peak
 from ullage.urls import is_url
 
@@ -34,34 +33,37 @@ def stored(plan: Plan, base: Path | None = None) -> tuple[Stored, ...]:
     for a role; then what the workload's kind keeps. Paths are relative to `base`."""
     workload = plan.workload
     kept = () if workload.section is None else workload.section.stored(workload, plan.models)
-    return (*_checkpoints(workload, plan, base), *kept)
+    return (*_checkpoints(plan, base), *kept)
 
 
-def _checkpoints(workload: Workload, plan: Plan, base: Path | None) -> Iterator[Stored]:
+def _checkpoints(plan: Plan, base: Path | None) -> Iterator[Stored]:
+    every = plan.workload.roles
     for name, model in plan.models.items():
-        roles = [role for role, each in workload.roles.items() if each.model == name and role in plan.roles]
-        quantized: dict[ResolvedPrecision, list[str]] = {}
-        for role in list(roles):
-            precision = plan.roles[role].precision
-            if comes_stored(workload.roles[role], precision):
-                quantized.setdefault(precision.unexplained, []).append(role)
-                roles.remove(role)
-        drafting = (role for role, each in workload.roles.items() if each.settings.drafts() == name)
-        roles += [f"the drafts of {role}" for role in drafting]
+        whose: dict[ResolvedPrecision | None, list[str]] = {None: []}  # first those of the model's own
+        for role, each in every.items():
+            if each.model == name and role in plan.roles:
+                precision = plan.roles[role].precision
+                apart = precision.unexplained if comes_stored(each, precision) else None
+                whose.setdefault(apart, []).append(role)
+        drafting = (role for role, each in every.items() if each.settings.drafts() == name)
+        whose[None] += [f"the drafts of {role}" for role in drafting]
         path = local_path(name, base)
         fetched = not path.exists() or (path / SIZES).exists()
-        if roles:
-            size, basis, note = _checkpoint(model)
-            yield Stored(CHECKPOINT + ", ".join(roles), size, basis, note, fetched=fetched)
-        for precision, these in quantized.items():
-            assert isinstance(model, Architecture)
-            size = Interval.exactly(_bytes_in(model, precision))
-            note = f"one stored in {precision.storage}, which a run has to name"
-            yield Stored(CHECKPOINT + ", ".join(these), size, "derived", note, fetched=fetched)
+        for stored_in, these in whose.items():
+            if these:
+                size, basis, note = _checkpoint(model, stored_in)
+                yield Stored(CHECKPOINT + ", ".join(these), size, basis, note, fetched=fetched)
 
 
-def _checkpoint(model: Model) -> tuple[Interval, Literal["exact", "derived"], str]:
-    """Bytes of a model's files, how they are known, and what is to be said of them."""
+def _checkpoint(
+    model: Model, stored_in: ResolvedPrecision | None
+) -> tuple[Interval, Literal["exact", "derived"], str]:
+    """Bytes of a model's files, or of such as are `stored_in` a scheme, how they are known, and what is to be
+    said of them."""
+    if stored_in is not None:
+        assert isinstance(model, Architecture)
+        note = f"one stored in {stored_in.storage}, which a run has to name"
+        return Interval.exactly(_bytes_in(model, stored_in)), "derived", note
     if model.checkpoint is not None:
         return Interval.exactly(model.checkpoint.bytes), "exact", "all tensors of its files"
     width = DTYPES[SHORT_NAMES.get(model.dtype, "fp32")]

@@ -37,6 +37,10 @@ class Held:
         """Whether some of them wait off the devices."""
         return self.host + self.disk > 0
 
+    def emulates(self, dtype: str) -> bool:
+        """Whether its slowest card has no arithmetic in it: bf16 before Ampere, which is emulated in fp32."""
+        return dtype == "bf16" and not self.slowest.gpu.abilities.bf16
+
     @cached_property
     def several(self) -> bool:
         """Whether different devices compute different blocks."""

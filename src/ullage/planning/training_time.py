@@ -13,7 +13,7 @@ from ullage.facts.architecture import Architecture
 from ullage.memory.forward.one_pass import FULL
 from ullage.memory.needs import RECENT
 from ullage.memory.training.recipe import Recipe
-from ullage.memory.weights.tensors import distinct_layers, embedding_weights, head_weights
+from ullage.memory.weights.tensors import weights_by_blocks
 from ullage.planning.roofline import SCORE_BYTES, Stage, Step, scores
 from ullage.planning.task import Held, Task
 from ullage.spec.training import Training
@@ -69,7 +69,7 @@ def _in_fp32(read: Step, task: Task, held: Held, recipe: Recipe, factor: int) ->
 
     Beside quantized weights attention and the output layer are in fp32 where neither peft's casts are left
     out nor autocast undoes them. Without any scheme all is, and where autocast's dtype is emulated there."""
-    if recipe.autocast_dtype == "bf16" and not held.slowest.gpu.abilities.bf16:
+    if held.emulates(recipe.autocast_dtype):
         return read.in_fp32(), 0.0
     if not recipe.full:
         return read, 0.0
@@ -129,7 +129,5 @@ def _adapted(model: Architecture, recipe: Recipe) -> tuple[int, ...]:
 @lru_cache(maxsize=RECENT)
 def _stepped(model: Architecture, recipe: Recipe) -> tuple[int, int]:
     """How many tensors are trained, and elements of all."""
-    parts = [(layer.weights, len(blocks)) for layer, blocks in distinct_layers(model)]
-    parts += [(embedding_weights(model), 1), (head_weights(model), 1)]
-    sizes = [(recipe.trained(weights), count) for weights, count in parts]
+    sizes = [(recipe.trained(weights), len(blocks)) for weights, blocks in weights_by_blocks(model)]
     return sum(len(each) * n for each, n in sizes), sum(sum(each) * n for each, n in sizes)

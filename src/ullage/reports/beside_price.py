@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
+
+from ullage.text import either
 
 if TYPE_CHECKING:
     from ullage.facts.price import Price
@@ -20,7 +21,7 @@ def another_label(cost: Cost) -> str:
         return ""
     none = f"no {cost.instead_of} price for these cards"
     if cost.other_counts:
-        none = f"{cost.instead_of} for {counted(cost.other_counts)} together alone"
+        none = f"{cost.instead_of} for {either(map(str, cost.other_counts))} together alone"
     return f"{none}: all here is by {cost.label} prices"
 
 
@@ -28,7 +29,7 @@ def other_counts(cost: Cost) -> str:
     """Where no list has so many of the card at its lowest price; empty where one has."""
     if cost.instead_of or not cost.other_counts:
         return ""
-    return f"less a card in machines of {counted(cost.other_counts)}"
+    return f"less a card in machines of {either(map(str, cost.other_counts))}"
 
 
 def age(cost: Cost) -> str:
@@ -43,9 +44,3 @@ def of_a_card(price: Price, label: str) -> str:
     several = price.counts and 1 not in price.counts
     among = f" ({min(price.counts)}x)" if several else ""
     return f"{price.usd_per_hour:.2f}{among}{'' if price.label == label else '*'}"
-
-
-def counted(counts: Iterable[int]) -> str:
-    """`1, 2, 4 or 8`."""
-    *most, last = map(str, counts)
-    return f"{', '.join(most)} or {last}" if most else last

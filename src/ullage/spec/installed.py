@@ -11,6 +11,7 @@ from typing import Final
 
 from ullage.errors import InputError, MissingPackageError, UnknownNameError
 from ullage.spec.engine import EngineDescription, Settings
+from ullage.text import either
 
 GROUP: Final = "ullage.engines"
 OWN: Final = ("transformers", "vllm", "openai", "diffusers", "scripted")
@@ -63,9 +64,7 @@ def all_engines() -> Iterator[EngineDescription]:
 def engines_that(can: Callable[[EngineDescription], bool]) -> str:
     """Names of the installed engines that can do something, for a message: `a, b or c`."""
     names = [engine.name for engine in all_engines() if can(engine)]
-    if len(names) < 2:
-        return names[0] if names else "one that can (none is installed)"
-    return f"{', '.join(names[:-1])} or {names[-1]}"
+    return either(names) if names else "one that can (none is installed)"
 
 
 def check_installed(name: str, where: str) -> None:

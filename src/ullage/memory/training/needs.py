@@ -24,7 +24,7 @@ from ullage.memory.training.optimizer import gradient_bytes, optimizer_bytes, st
 from ullage.memory.training.parts import Proof, matrices, proof_of
 from ullage.memory.training.recipe import Recipe
 from ullage.memory.training.step import Manner, Moments, end_moments, layer_moments
-from ullage.memory.weights.tensors import distinct_layers, embedding_weights, head_weights
+from ullage.memory.weights.tensors import distinct_layers, embedding_weights, head_weights, weights_by_blocks
 from ullage.units import Interval
 
 ON_PROCESSOR: Final[Mapping[Proof, tuple[int, int]]] = {
@@ -154,14 +154,9 @@ def _trained_width(step: Step) -> int:
 def _trained(step: Step, gradients: bool) -> Iterator[Need]:
     """Adapters, what is cast before training, optimizer state, and `gradients` where they are there."""
     architecture, recipe = step.architecture, step.recipe
-    last = len(architecture.layers) + 1
-    parts: list[tuple[tuple[Weight, ...], tuple[int, ...]]] = [
-        (layer.weights, blocks) for layer, blocks in distinct_layers(architecture)
-    ]
-    parts += [(embedding_weights(architecture), (0,)), (head_weights(architecture), (last,))]
     training = recipe.training
     beside, width = _beside(step), _trained_width(step)
-    for weights, blocks in parts:
+    for weights, blocks in weights_by_blocks(architecture):
         tensors = recipe.trained(weights)
         cast = recipe.cast_elements(weights) * (FULL - recipe.precision.element_bytes)
         sizes = gradient_bytes(tensors, training, width) if gradients else 0
@@ -193,10 +188,7 @@ def _stepping(step: Step) -> Iterator[Need]:
             every = tuple(range(len(step.architecture.layers) + 2))
             yield temporary("optimizer", every, Interval.exactly(made), said)
         return
-    parts = [(layer.weights, blocks) for layer, blocks in distinct_layers(step.architecture)]
-    last = len(step.architecture.layers) + 1
-    parts += [(embedding_weights(step.architecture), (0,)), (head_weights(step.architecture), (last,))]
-    for weights, blocks in parts:
+    for weights, blocks in weights_by_blocks(step.architecture):
         if made := stepping_bytes(recipe.trained(weights), training, width, processor=False):
             yield Need("optimizer", blocks, Interval.exactly(made), "derived", note=said)
             unused = Interval(0, 0, made * UNFIT // 100)

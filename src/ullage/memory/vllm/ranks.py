@@ -7,7 +7,7 @@ from ullage.facts.architecture import Architecture, Attention, Dense, LatentAtte
 from ullage.memory.vllm.startup import VOCABULARY_PADDING
 from ullage.memory.weights.precision import ResolvedPrecision
 from ullage.memory.weights.schemes import stored_tensors
-from ullage.memory.weights.tensors import distinct_layers, embedding_weights, head_weights
+from ullage.memory.weights.tensors import distinct_layers, weights_by_blocks
 
 
 def check_ranks(architecture: Architecture, ranks: int) -> None:
@@ -37,10 +37,8 @@ def rank_weights(architecture: Architecture, precision: ResolvedPrecision, ranks
     The rotary table of every cached position (`cos_sin_cache`) belongs to the weights vLLM reports.
     """
     total = 0
-    parts = [(layer.weights, len(blocks)) for layer, blocks in distinct_layers(architecture)]
-    parts += [(embedding_weights(architecture), 1), (head_weights(architecture), 1)]
-    for weights, count in parts:
-        total += count * sum(_rank_bytes(weight, precision, ranks) for weight in weights)
+    for weights, blocks in weights_by_blocks(architecture):
+        total += len(blocks) * sum(_rank_bytes(weight, precision, ranks) for weight in weights)
     heads = [layer.mixer for layer, _ in distinct_layers(architecture) if isinstance(layer.mixer, Attention)]
     table = max((mixer.head_dim for mixer in heads), default=0) * precision.element_bytes
     return total + architecture.rotary_positions * table + _copied_heads(architecture, precision, ranks)

@@ -53,21 +53,24 @@ class ResolvedPrecision:
         found = scheme_of(self.storage, self.quantization)
         return found.elsewhere if self.elsewhere and found is not None else found
 
+    @property
+    def turned_into(self) -> Scheme | None:
+        """The scheme, where the checkpoint's own weights are in none. Raises as `scheme`."""
+        return None if self.quantization is not None else self.scheme
+
 
 def comes_stored(role: Role, precision: ResolvedPrecision) -> bool:
     """Whether a checkpoint alone could bring a role's weights in their scheme: its own is in none, and its
     engine does not turn weights into that while it loads them."""
-    scheme = precision.scheme
-    if scheme is None or precision.quantization is not None:
-        return False
-    return scheme.on_load is None or not role.runs_with.quantizes(scheme.on_load)
+    scheme = precision.turned_into
+    return scheme is not None and (scheme.on_load is None or not role.runs_with.quantizes(scheme.on_load))
 
 
 def leaves_experts(architecture: Architecture, precision: ResolvedPrecision) -> bool:
     """Whether what turns weights into a scheme passes over the experts there are: transformers stacks their
     matrices, and its quantizers take single ones."""
-    scheme = precision.scheme
-    if scheme is None or precision.quantization is not None or "experts" in scheme.replaces:
+    scheme = precision.turned_into
+    if scheme is None or "experts" in scheme.replaces:
         return False
     return any(each.role == "experts" for layer in architecture.layers for each in layer.weights)
 

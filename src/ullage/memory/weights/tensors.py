@@ -41,6 +41,14 @@ def distinct_layers(architecture: Architecture) -> tuple[tuple[Layer, tuple[int,
 
 
 @lru_cache(maxsize=4096)
+def weights_by_blocks(architecture: Architecture) -> tuple[tuple[tuple[Weight, ...], tuple[int, ...]], ...]:
+    """Weights of each distinct layer, of block 0 and of block L+1, with the blocks that hold them."""
+    last = len(architecture.layers) + 1
+    layers = ((layer.weights, blocks) for layer, blocks in distinct_layers(architecture))
+    return (*layers, (embedding_weights(architecture), (0,)), (head_weights(architecture), (last,)))
+
+
+@lru_cache(maxsize=4096)
 def block_bytes(weights: tuple[Weight, ...], precision: ResolvedPrecision) -> BlockBytes:
     """Sum and maxima over the tensors that `weights` become under `precision`."""
     total = largest = linear = 0

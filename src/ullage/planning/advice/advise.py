@@ -26,8 +26,8 @@ from ullage.planning.outcome import Evaluate, Outcome
 from ullage.spec.workload import Workload
 
 UNITS: Final = 5400
-"""What a search may take where nobody says: a setting takes a few, and one for each phase. That is about half
-a second's work, on a slow processor a second's (benchmarks/planner_page.py)."""
+"""What a search may take where nobody says: a setting takes a few, and one for each phase. That is half a
+second's work to one and a quarter, the more the more roles there are (benchmarks/planner_page.py)."""
 UNITS_OF_ONE: Final = 4
 SECONDS: Final = 10.0
 """When a search ends on a machine that is busy with other things."""

@@ -10,6 +10,7 @@ from typing import Final
 
 from ullage.engines.engine import Chat, Deciding, Engine, Failure, Reply, Sampling
 from ullage.kinds.assistant.routing.route import Chosen
+from ullage.text import either
 from ullage.workloads.templates import fill
 
 INSTRUCTIONS: Final = "Route the request to one specialist: {labels}."
@@ -24,9 +25,7 @@ class Asking:
 
     def prompt(self, text: str) -> Chat:
         """Instructions and the request, which is data and no message of its own."""
-        *most, last = self.words
-        labels = f"{', '.join(most)} or {last}" if most else last
-        system = fill(self.instructions, {"labels": labels})
+        system = fill(self.instructions, {"labels": either(self.words)})
         return ({"role": "system", "content": system}, {"role": "user", "content": text})
 
 
